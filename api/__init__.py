@@ -1,0 +1,1 @@
+"""HTTP and pages: the only room that serves HTTP."""

@@ -1,0 +1,1 @@
+"""Measurements beside a peer in the same run, printed as ratios (design: Performance)."""

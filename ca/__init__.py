@@ -1,0 +1,1 @@
+"""Certificates from our own and outside CAs, CRL, OCSP and timestamps."""

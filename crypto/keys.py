@@ -1,0 +1,170 @@
+"""Public keys, the signing seam, and software keys for development."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from crypto import sm2
+from crypto.errors import BadInput
+from crypto.suites import DigestAlgorithm, Scheme, Suite, default_scheme
+
+_HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
+    DigestAlgorithm.SHA256: hashes.SHA256(),
+    DigestAlgorithm.SHA384: hashes.SHA384(),
+    DigestAlgorithm.SHA512: hashes.SHA512(),
+}
+
+
+class UnsupportedKey(BadInput):
+    """A public key of a kind that no suite covers."""
+
+    code = "unsupported-key"
+
+
+class SchemeMismatch(BadInput):
+    """A scheme asked of a key of another suite."""
+
+    code = "scheme-mismatch"
+
+
+def digest(algorithm: DigestAlgorithm, data: bytes) -> bytes:
+    """Digest of ``data``; SM3 by the system's libcrypto (GB/T 32905-2016)."""
+    if algorithm is DigestAlgorithm.SM3:
+        return sm2.sm3(data)
+    return hashlib.new(algorithm.value, data).digest()
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """A public key as DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), with the suite it belongs to.
+
+    Make one with :meth:`from_spki`, which refuses keys outside the suites and points that are not on the curve.
+    """
+
+    suite: Suite
+    spki: bytes
+    bits: int
+    _key: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_spki(cls, spki: bytes) -> PublicKey:
+        """Parse DER SubjectPublicKeyInfo.
+
+        :raises UnsupportedKey: not RSA (2048 to 8192 bits), P-256 or SM2, or not a valid key of that kind
+        """
+        if sm2.is_sm2_spki(spki):
+            return cls(Suite.SM2, spki, 256, sm2.load_public_key(spki))
+        try:
+            key = serialization.load_der_public_key(spki)
+        except Exception as exc:
+            raise UnsupportedKey(
+                "The public key cannot be read; RSA, P-256 and SM2 keys are supported.",
+                "无法读取公钥；支持 RSA、P-256 与 SM2 密钥。",
+            ) from exc
+        if isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 8192:
+            return cls(Suite.RSA, spki, key.key_size, key)
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
+            return cls(Suite.P256, spki, 256, key)
+        raise UnsupportedKey(
+            "This kind of public key is not supported; use RSA of at least 2048 bits, P-256 or SM2.",
+            "不支持此类公钥；请使用 2048 位以上的 RSA、P-256 或 SM2。",
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the SubjectPublicKeyInfo in lower-case hex: what other regions pin."""
+        return hashlib.sha256(self.spki).hexdigest()
+
+    def verify(self, message: bytes, signature: bytes, scheme: Scheme | None = None, *, sm2_id: bytes = sm2.DEFAULT_ID) -> bool:
+        """Whether ``signature`` over ``message`` is this key's under ``scheme`` (default: the suite's default scheme).
+
+        SM2 signatures are DER; a negative or oversized integer, trailing bytes or a third integer make it False. For signatures
+        found in old files in looser encodings see :func:`crypto.sm2.normalise_signature`.
+        """
+        scheme = scheme or default_scheme(self.suite)
+        if scheme.suite is not self.suite:
+            return False
+        if self.suite is Suite.SM2:
+            return sm2.verify(self._key, message, signature, user_id=sm2_id)
+        algorithm = _HASHES[scheme.digest]
+        try:
+            if self.suite is Suite.RSA:
+                pad: padding.AsymmetricPadding = (
+                    padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH)
+                    if scheme.padding == "pss"
+                    else padding.PKCS1v15()
+                )
+                self._key.verify(signature, message, pad, algorithm)
+            else:
+                self._key.verify(signature, message, ec.ECDSA(algorithm))
+        except InvalidSignature:
+            return False
+        return True
+
+
+class Signer(Protocol):
+    """The signing seam: ``sign(message)`` with one key. Tokens (``hsm``) and :class:`SoftwareKey` fill it.
+
+    ``message`` is what the format signs (DER of the tbs part, of the signed attributes, of TBS_Sign), never a digest: the
+    driver digests it, computes e with Z_A, or leaves that to the token.
+    """
+
+    @property
+    def public_key(self) -> PublicKey: ...
+
+    def sign(self, message: bytes, scheme: Scheme | None = None) -> bytes:
+        """Signature value, encoded as :class:`crypto.suites.Scheme` says."""
+        ...
+
+
+class SoftwareKey:
+    """A private key in memory. Development, tests and benches only: production policy refuses custody ``software``."""
+
+    def __init__(self, suite: Suite, private: Any, public_key: PublicKey) -> None:
+        self.suite = suite
+        self._private = private
+        self._public_key = public_key
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self._public_key
+
+    @classmethod
+    def generate(cls, suite: Suite, *, rsa_bits: int = 2048) -> SoftwareKey:
+        """A fresh key; ``rsa_bits`` is 2048, 3072 or 4096."""
+        if suite is Suite.SM2:
+            private = sm2.generate_private_key()
+            return cls(suite, private, PublicKey.from_spki(sm2.public_spki(private)))
+        key: Any = rsa.generate_private_key(65537, rsa_bits) if suite is Suite.RSA else ec.generate_private_key(ec.SECP256R1())
+        spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return cls(suite, key, PublicKey.from_spki(spki))
+
+    def sign(self, message: bytes, scheme: Scheme | None = None) -> bytes:
+        """:raises SchemeMismatch: the scheme is another suite's"""
+        scheme = scheme or default_scheme(self.suite)
+        if scheme.suite is not self.suite:
+            raise SchemeMismatch(
+                f"A {self.suite} key cannot sign with {scheme.name}; choose a scheme of its own suite.",
+                f"{self.suite} 密钥不能使用 {scheme.name} 签名；请选择该算法套件的签名方案。",
+            )
+        if self.suite is Suite.SM2:
+            return sm2.sign(self._private, message)
+        algorithm = _HASHES[scheme.digest]
+        signature: bytes
+        if self.suite is Suite.RSA:
+            pad: padding.AsymmetricPadding = (
+                padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH)
+                if scheme.padding == "pss"
+                else padding.PKCS1v15()
+            )
+            signature = self._private.sign(message, pad, algorithm)
+        else:
+            signature = self._private.sign(message, ec.ECDSA(algorithm))
+        return signature

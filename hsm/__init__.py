@@ -1,0 +1,1 @@
+"""Custody: tokens, drivers, the signer process, key roles and generations."""

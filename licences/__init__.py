@@ -1,0 +1,1 @@
+"""Licence catalogue, identifiers, life cycle and documents."""

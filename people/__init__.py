@@ -1,0 +1,1 @@
+"""Accounts, departments and roles: who is who."""

@@ -1,0 +1,1 @@
+"""Receipts, enquiries between regions, evidence packages."""

@@ -1,0 +1,1 @@
+"""Seal registry, seal pictures, and impressions on documents."""

@@ -1,0 +1,1 @@
+"""Database base and sessions, migrations, blobs, intents, the audit log and its sequencer."""

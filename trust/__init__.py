@@ -1,0 +1,1 @@
+"""Publishing our trust list, importing others', keeping the last good one."""
