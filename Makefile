@@ -1,0 +1,79 @@
+# Xinyin (信印). `make help` lists the habits.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+HOME_DIR := $(if $(XINYIN_HOME),$(XINYIN_HOME),$(HOME)/.local/share/xinyin)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/python -m pip install --quiet --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check serve bench docs format lock devtoken setup-demo setup-test clean
+
+help: ## List these habits
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup-demo ## Install what is needed and run the main job (make demo PDF=FILE seals your own too)
+	@$(BIN)/xinyin demo $(if $(PDF),"$(PDF)")
+
+serve: setup-demo ## Start the service (signer, worker and pages) on this machine
+	@test -f "$(HOME_DIR)/node.toml" || $(BIN)/xinyin init --region 310000 --name 上海市
+	@$(BIN)/xinyin serve
+
+test: setup-test ## Install what is needed and pass the tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: setup-test ## Style, types and the walls between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir build/import-linter
+
+bench: setup-test ## Measure beside peers; prints a table (ARGS=--json for JSON)
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: setup-demo ## Print where to read; check that links between the documents hold
+	@$(BIN)/python docs/check_links.py
+
+format: setup-test ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup-test ## Renew the hash-pinned lock files
+	requirements/lock.sh --upgrade
+
+devtoken: build/devtoken/.built ## Build the SM2 development token
+
+clean: ## Remove what make built (the node's home stays)
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+
+# --- what the habits stand on -------------------------------------------------------------------
+
+setup-demo: build/.debian-demo $(VENV)/.node build/devtoken/.built
+setup-test: build/.debian-test $(VENV)/.dev build/devtoken/.built
+
+build/.debian-%: deploy/debian.sh
+	@sh deploy/debian.sh $*
+	@mkdir -p build && touch $@
+
+$(VENV)/.made: | build/.debian-demo
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
+	@echo "==> Making a Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.node: $(VENV)/.made requirements/node.lock requirements/build.lock pyproject.toml
+	@echo "==> Installing Python packages (pinned by hash; about a minute the first time)"
+	@$(PIP) -r requirements/build.lock -r requirements/node.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.node requirements/dev.lock
+	@echo "==> Installing the tools for tests and checks"
+	@$(PIP) -r requirements/dev.lock
+	@touch $@
+
+build/devtoken/.built: $(wildcard hsm/devtoken/*.c hsm/devtoken/*.h hsm/devtoken/Makefile) | build/.debian-demo
+	@echo "==> Building the SM2 development token"
+	@$(MAKE) --no-print-directory -s -C hsm/devtoken
+	@mkdir -p $(@D) && touch $@
