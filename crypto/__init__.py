@@ -1,1 +1,4 @@
-"""Algorithm suites (RSA, P-256, SM2), digests, key and signature encodings. Pure: no files, no network, no state. Holds the root of the error tree."""
+"""Algorithm suites (RSA, P-256, SM2), digests, key and signature encodings.
+
+Pure: no files, no network, no state. Holds the root of the error tree.
+"""

@@ -114,3 +114,42 @@ class Misconfigured(XinyinError):
 
     code = "misconfigured"
     status = 500
+
+
+# --- the crypto room's own ---
+
+
+class UnsupportedKey(BadInput):
+    """A public key of a kind that no suite covers."""
+
+    code = "unsupported-key"
+
+
+class MalformedKey(UnsupportedKey):
+    """A key of a known kind whose numbers or encoding are wrong."""
+
+    code = "malformed-key"
+
+
+class MalformedSignature(BadInput):
+    """A signature value that is none, whatever the key."""
+
+    code = "malformed-signature"
+
+
+class SchemeMismatch(BadInput):
+    """A scheme asked of a key of another suite."""
+
+    code = "scheme-mismatch"
+
+
+class SigningUnavailable(Misconfigured):
+    """This machine lacks what is needed to sign with that suite."""
+
+    code = "signing-unavailable"
+
+
+class SigningFailed(Unavailable):
+    """The cryptographic library refused an operation that should have worked."""
+
+    code = "signing-failed"

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from crypto import sm2
-from crypto.errors import BadInput
+from crypto.errors import SchemeMismatch as SchemeMismatch
+from crypto.errors import UnsupportedKey as UnsupportedKey
 from crypto.suites import DigestAlgorithm, Scheme, Suite, default_scheme
 
 _HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
@@ -20,18 +21,6 @@ _HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
     DigestAlgorithm.SHA384: hashes.SHA384(),
     DigestAlgorithm.SHA512: hashes.SHA512(),
 }
-
-
-class UnsupportedKey(BadInput):
-    """A public key of a kind that no suite covers."""
-
-    code = "unsupported-key"
-
-
-class SchemeMismatch(BadInput):
-    """A scheme asked of a key of another suite."""
-
-    code = "scheme-mismatch"
 
 
 def digest(algorithm: DigestAlgorithm, data: bytes) -> bytes:
