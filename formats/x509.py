@@ -75,6 +75,16 @@ _SHORT = {
     "0.9.2342.19200300.100.1.25": "DC",
 }
 
+# OpenSSL 1.1.1 and Tongsuo write SM2 keys as algorithm {SM2 curve, SM2 curve} instead of GM/T 0006's {ecPublicKey, SM2 curve}.
+_SM2_CURVE = bytes.fromhex("06082a811ccf5501822d")
+_SM2_ODD = bytes.fromhex("305a3014") + _SM2_CURVE * 2
+_SM2_USUAL = bytes.fromhex("305930130607" + "2a8648ce3d0201") + _SM2_CURVE
+
+
+def _usual_spki(spki: bytes) -> bytes:
+    """The same key in the spelling of GM/T 0006."""
+    return _SM2_USUAL + spki[len(_SM2_ODD) :] if spki.startswith(_SM2_ODD) else spki
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -152,8 +162,8 @@ class Certificate:
 
         :raises MalformedDer: neither of the two, trailing bytes, nested lengths that do not add up, or over 128 KiB
         """
-        if data.lstrip()[:5] == b"-----":
-            blocks = pem_blocks(data[: 2 * MAX_CERTIFICATE], "CERTIFICATE")
+        if _is_pem(data):
+            blocks = pem_blocks(data[: 4 * MAX_CERTIFICATE], "CERTIFICATE")
             if len(blocks) != 1:
                 raise malformed(cls._what, cls._what_zh, f"{len(blocks)} CERTIFICATE blocks in the PEM text, one is read")
             data = blocks[0]
@@ -165,7 +175,7 @@ class Certificate:
     @classmethod
     def parse_many(cls, data: bytes) -> list[Certificate]:
         """Every certificate in a PEM text, in order, or the one in DER bytes. :raises MalformedDer: as :meth:`parse`"""
-        if data.lstrip()[:5] == b"-----":
+        if _is_pem(data):
             return [cls.parse(block) for block in pem_blocks(data, "CERTIFICATE")]
         return [cls.parse(data)]
 
@@ -284,7 +294,7 @@ class Certificate:
     @lazy
     def public_key(self) -> PublicKey:
         """:raises crypto.keys.UnsupportedKey: a key of a kind that no suite covers, or a point off the curve"""
-        return PublicKey.from_spki(self.spki)
+        return PublicKey.from_spki(_usual_spki(self.spki))
 
     @lazy
     def sha256(self) -> str:
@@ -427,6 +437,11 @@ class Certificate:
 
     def pem(self) -> str:
         return to_pem(self.der, "CERTIFICATE")
+
+
+def _is_pem(data: bytes) -> bool:
+    """PEM may have any text before it (RFC 7468 §2); DER of a certificate begins 30 8x, which no text does."""
+    return not (data[:1] == b"0" and data[1:2] >= b"\x80") and b"-----BEGIN" in data[: 4 * MAX_CERTIFICATE]
 
 
 def to_pem(der: bytes, label: str) -> str:
