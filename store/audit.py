@@ -1,0 +1,389 @@
+"""The audit log: who did what to which object under which rule, provably whole.
+
+Three steps, so that no row is hot in the path of a signature:
+
+1. :meth:`AuditLog.append` writes a leaf, without a number, in the transaction of what it tells of.
+2. :meth:`AuditLog.sequence`, run by one process at a time, numbers leaves in batches and hashes them into a Merkle tree
+   (RFC 6962).
+3. It then signs a checkpoint of size and root, outside any transaction (a token may take its time), and copies it to a witness
+   file, so that a database put back to an earlier day does not agree with what was said since.
+
+A leaf holds digests, never documents. Until it is numbered it shows as pending; too long a delay is an alarm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from crypto.errors import Conflict, NotFound, XinyinError
+from crypto.keys import PublicKey, Signer
+from formats import merkle
+from formats.canonical import canonical_json, rfc3339
+from formats.checkpoint import Checkpoint, parse_note, signed_note
+from store.crashpoints import crash_point
+from store.db import Database, utc_now
+from store.ids import new_id
+from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNodeRow, AuditSubjectRow
+
+ALARM_AFTER = timedelta(minutes=2)
+_BATCH = 1000
+_LEAVES = "xinyin-audit-leaves"
+
+
+class CheckpointSigner(Protocol):
+    """The audit-checkpoint key, which ``hsm`` fills."""
+
+    @property
+    def key_id(self) -> str:
+        """The key generation's identifier."""
+        ...
+
+    @property
+    def public_key(self) -> PublicKey: ...
+
+    def sign_checkpoint(self, body: bytes) -> bytes:
+        """Signature over ``body`` under the suite's default scheme."""
+        ...
+
+
+@dataclass(frozen=True)
+class CheckpointKey:
+    """A :class:`CheckpointSigner` made of any signer."""
+
+    key_id: str
+    signer: Signer
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self.signer.public_key
+
+    def sign_checkpoint(self, body: bytes) -> bytes:
+        return self.signer.sign(body)
+
+
+class LogDamaged(XinyinError):
+    """The log does not continue what its last checkpoint said."""
+
+    code = "audit-log-damaged"
+
+
+class LeafPending(Conflict):
+    """The leaf is written and waits for the sequencer."""
+
+    code = "audit-leaf-pending"
+
+
+class NoSuchLeaf(NotFound):
+    """No leaf has this identifier."""
+
+    code = "no-such-leaf"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A leaf as people read it; ``seq`` is None while it is pending."""
+
+    id: str
+    seq: int | None
+    at: datetime
+    kind: str
+    actor: str
+    rule: str | None
+    subject: dict[str, str]
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LogState:
+    """How the log stands: numbered leaves, leaves that wait, since when, and whether that is too long."""
+
+    size: int
+    pending: int
+    oldest_pending: datetime | None
+    checkpoint: Checkpoint | None
+    alarm: bool
+
+
+class AuditLog:
+    """The log of one region.
+
+    :param witness: a file for the newest signed checkpoint, kept outside the database
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        region: str,
+        *,
+        witness: Path | None = None,
+        alarm_after: timedelta = ALARM_AFTER,
+        now: Any = utc_now,
+    ) -> None:
+        self.db = db
+        self.region = region
+        self.origin = f"{region}.xinyin/audit"
+        self.witness = witness
+        self.alarm_after = alarm_after
+        self._now = now
+
+    # -- write ----------------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        session: Session,
+        *,
+        kind: str,
+        actor: str,
+        subject: Mapping[str, str],
+        data: Mapping[str, Any],
+        rule: str | None = None,
+    ) -> str:
+        """Write a leaf in the caller's transaction; its identifier.
+
+        :param kind: what happened, ``room.verb`` (``seal.applied``)
+        :param subject: the objects it speaks of, by name (``{"seal": "seal_…", "impression": "…"}``)
+        :param data: plain JSON without floats: digests, numbers, codes; never a document, never personal data
+        :param rule: the policy rule that allowed it
+        :raises NotCanonical: ``data`` has no canonical JSON
+        """
+        leaf_id, at = new_id("leaf"), self._now()
+        body = canonical_json(
+            {
+                "v": 1,
+                "id": leaf_id,
+                "region": self.region,
+                "at": rfc3339(at),
+                "kind": kind,
+                "actor": actor,
+                "rule": rule,
+                "subject": dict(subject),
+                "data": dict(data),
+            }
+        )
+        row = AuditLeafRow(
+            id=leaf_id,
+            region=self.region,
+            at=at,
+            kind=kind,
+            actor=actor,
+            rule=rule,
+            body=body,
+            leaf_hash=merkle.leaf_hash(body.encode()).hex(),
+        )
+        session.add(row)
+        session.flush()
+        session.add_all(AuditSubjectRow(value=value, leaf_id=leaf_id, name=name) for name, value in subject.items())
+        session.info.setdefault(_LEAVES, []).append(leaf_id)
+        return leaf_id
+
+    def sequence(self, signer: CheckpointSigner, *, batch: int = _BATCH) -> Checkpoint | None:
+        """Number every leaf that waits, then sign a checkpoint if the log grew; the checkpoint, or None with nothing to do.
+
+        Killed anywhere it can be called again: leaves are numbered once, a missing checkpoint is made up for.
+
+        :raises LogDamaged: what is stored does not continue the last checkpoint; nothing is signed then
+        """
+        while self.db.run(lambda session: self._number(session, batch)) == batch:
+            pass
+        crash_point("audit.numbered")
+        return self._sign(signer)
+
+    def _number(self, session: Session, batch: int) -> int:
+        """Number up to ``batch`` leaves in one transaction; how many."""
+        head = session.scalars(
+            sa.select(AuditHeadRow).where(AuditHeadRow.region == self.region).with_for_update()
+        ).one_or_none()
+        if head is None:
+            head = AuditHeadRow(region=self.region, size=0, root=merkle.EMPTY_ROOT.hex(), updated_at=self._now())
+            session.add(head)
+        waiting = session.scalars(
+            sa.select(AuditLeafRow)
+            .where(AuditLeafRow.region == self.region, AuditLeafRow.seq.is_(None))
+            .order_by(AuditLeafRow.at, AuditLeafRow.id)
+            .limit(batch)
+        ).all()
+        if not waiting:
+            return 0
+        edge = merkle.CompactRange.read(head.size, self._reader(session))
+        if edge.root().hex() != head.root:
+            raise _damaged("the stored hashes do not give the root that the log last had")
+        nodes: list[dict[str, Any]] = []
+        for row in waiting:
+            hashed = merkle.leaf_hash(row.body.encode())
+            if hashed.hex() != row.leaf_hash:
+                raise _damaged(f"the leaf {row.id} was changed before it was numbered")
+            row.seq = edge.size
+            nodes += [
+                {"region": self.region, "level": level, "index": index, "hash": value.hex()}
+                for level, index, value in edge.append(hashed)
+            ]
+        if nodes:
+            session.execute(sa.insert(AuditNodeRow), nodes)
+        head.size, head.root, head.updated_at = edge.size, edge.root().hex(), self._now()
+        session.flush()
+        crash_point("audit.numbered-uncommitted")
+        return len(waiting)
+
+    def _sign(self, signer: CheckpointSigner) -> Checkpoint | None:
+        with self.db.read() as session:
+            head = session.get(AuditHeadRow, self.region)
+            last = self._last_checkpoint(session)
+            if head is None or head.size == (last.size if last else 0):
+                self._keep_witness(last)
+                return None
+            self._check_extends(session, head, last)
+        checkpoint = Checkpoint(self.origin, head.size, bytes.fromhex(head.root), self._now().replace(microsecond=0))
+        note = signed_note(checkpoint, signer.public_key, signer.sign_checkpoint(checkpoint.body()))
+        crash_point("audit.checkpoint-signed")
+        row = self.db.run(lambda session: self._store_checkpoint(session, checkpoint, signer.key_id, note))
+        crash_point("audit.checkpoint-stored")
+        self._keep_witness(row)
+        return parse_note(row.note)[0]
+
+    def _store_checkpoint(self, session: Session, checkpoint: Checkpoint, key_id: str, note: str) -> AuditCheckpointRow:
+        existing = session.get(AuditCheckpointRow, (self.region, checkpoint.size))
+        if existing is not None:  # another sequencer signed the same size; the tree is the same
+            return existing
+        row = AuditCheckpointRow(
+            region=self.region, size=checkpoint.size, root=checkpoint.root.hex(), at=checkpoint.time, key_id=key_id, note=note
+        )
+        session.add(row)
+        return row
+
+    def _check_extends(self, session: Session, head: AuditHeadRow, last: AuditCheckpointRow | None) -> None:
+        """Before anything is signed: the tree contains what was signed before, here and in the witness file."""
+        node = self._reader(session)
+        statements = [parse_note(last.note)[0]] if last else []
+        witnessed = self._witnessed()
+        if witnessed:
+            statements.append(witnessed)
+        for old in statements:
+            if old.size > head.size:
+                raise _damaged(f"a checkpoint was signed over {old.size} leaves, and only {head.size} are there")
+            if merkle.CompactRange.read(old.size, node).root() != old.root:
+                raise _damaged(f"the first {old.size} leaves are no longer those of the checkpoint signed over them")
+        if merkle.CompactRange.read(head.size, node).root().hex() != head.root:
+            raise _damaged("the stored hashes do not give the root that the log last had")
+
+    def _witnessed(self) -> Checkpoint | None:
+        if self.witness is None or not self.witness.exists():
+            return None
+        return parse_note(self.witness.read_text(encoding="utf-8"))[0]
+
+    def _keep_witness(self, row: AuditCheckpointRow | None) -> None:
+        if self.witness is None or row is None:
+            return
+        witnessed = self._witnessed()
+        if witnessed is not None and witnessed.size >= row.size:
+            return
+        temporary = self.witness.with_name(f".{self.witness.name}.{os.getpid()}.tmp")
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(row.note)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.witness)
+
+    # -- read -----------------------------------------------------------------------------------------------------------
+
+    def state(self) -> LogState:
+        """Size, what is pending, and whether the sequencer is late."""
+        with self.db.read() as session:
+            head = session.get(AuditHeadRow, self.region)
+            count, oldest = session.execute(
+                sa.select(sa.func.count(), sa.func.min(AuditLeafRow.at)).where(
+                    AuditLeafRow.region == self.region, AuditLeafRow.seq.is_(None)
+                )
+            ).one()
+            last = self._last_checkpoint(session)
+        size = head.size if head else 0
+        checkpoint = parse_note(last.note)[0] if last else None
+        unsigned_since = head.updated_at if head and size > (last.size if last else 0) else None
+        late = [moment for moment in (oldest, unsigned_since) if moment is not None and self._now() - moment > self.alarm_after]
+        return LogState(size, count, oldest, checkpoint, bool(late))
+
+    def history(self, subject: str, *, limit: int = 100, before: str | None = None) -> list[Entry]:
+        """What the log says about one object, newest first; ``before`` is the identifier of the last leaf already seen."""
+        statement = (
+            sa.select(AuditLeafRow)
+            .where(
+                AuditLeafRow.id.in_(sa.select(AuditSubjectRow.leaf_id).where(AuditSubjectRow.value == subject)),
+                AuditLeafRow.region == self.region,
+            )
+            .order_by(AuditLeafRow.id.desc())
+            .limit(limit)
+        )
+        if before:
+            statement = statement.where(AuditLeafRow.id < before)
+        with self.db.read() as session:
+            return [_entry(row) for row in session.scalars(statement)]
+
+    def entries(self, *, kind: str | None = None, limit: int = 100, before: str | None = None) -> list[Entry]:
+        """The newest leaves, newest first."""
+        statement = (
+            sa.select(AuditLeafRow).where(AuditLeafRow.region == self.region).order_by(AuditLeafRow.id.desc()).limit(limit)
+        )
+        if kind:
+            statement = statement.where(AuditLeafRow.kind == kind)
+        if before:
+            statement = statement.where(AuditLeafRow.id < before)
+        with self.db.read() as session:
+            return [_entry(row) for row in session.scalars(statement)]
+
+    def checkpoints(self, session: Session) -> Iterator[AuditCheckpointRow]:
+        """Every checkpoint, smallest first."""
+        yield from session.scalars(
+            sa.select(AuditCheckpointRow).where(AuditCheckpointRow.region == self.region).order_by(AuditCheckpointRow.size)
+        )
+
+    def _last_checkpoint(self, session: Session) -> AuditCheckpointRow | None:
+        return session.scalars(
+            sa.select(AuditCheckpointRow)
+            .where(AuditCheckpointRow.region == self.region)
+            .order_by(AuditCheckpointRow.size.desc())
+            .limit(1)
+        ).one_or_none()
+
+    def _reader(self, session: Session) -> merkle.NodeReader:
+        """Reads subtree hashes: level 0 from the leaves, the others from their own table."""
+
+        def node(level: int, index: int) -> bytes:
+            if level == 0:
+                value = session.scalar(
+                    sa.select(AuditLeafRow.leaf_hash).where(AuditLeafRow.region == self.region, AuditLeafRow.seq == index)
+                )
+            else:
+                row = session.get(AuditNodeRow, (self.region, level, index))
+                value = row.hash if row else None
+            if value is None:
+                raise _damaged(f"the hash of subtree {index} at level {level} is missing")
+            return bytes.fromhex(value)
+
+        return node
+
+
+def leaves_of(session: Session) -> list[str]:
+    """Identifiers of the leaves appended in this session's transaction."""
+    return list(session.info.get(_LEAVES, ()))
+
+
+def _entry(row: AuditLeafRow) -> Entry:
+    body = json.loads(row.body)
+    return Entry(row.id, row.seq, row.at, row.kind, row.actor, row.rule, body["subject"], body["data"])
+
+
+def _damaged(why: str) -> LogDamaged:
+    return LogDamaged(
+        f"The audit log is damaged: {why}. Run `xinyin audit verify`, keep the database as it is, and tell the auditor.",
+        "审计日志已受损；请运行 `xinyin audit verify`，保持数据库原状，并告知审计员。",
+        why=why,
+    )

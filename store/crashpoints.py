@@ -1,0 +1,47 @@
+"""Named places where a test may kill the process, to prove that nothing is lost or done twice.
+
+Production cannot trigger one: there is no setting and no environment variable. Only code can, by calling :func:`arm` in the
+process itself, and nothing but the child processes of ``tests/faults`` does (a test holds that no room calls it).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+CRASH_POINTS: Final = (
+    "blob.written",  # bytes on disk under a temporary name
+    "blob.renamed",  # under its own name, its directory not yet flushed
+    "intent.begin-uncommitted",  # the intent's row written, not committed
+    "intent.begun",  # committed; nothing signed yet
+    "signer.use-uncommitted",  # the use of the key written, not committed
+    "signer.use-recorded",  # committed; the token has not signed yet
+    "signer.signed",  # the token has signed; the signature has not left the signer
+    "intent.worked",  # the caller holds the finished artefact in memory
+    "intent.artefact-stored",  # the artefact is a blob; no row names it yet
+    "intent.commit-uncommitted",  # result and audit leaf written, not committed
+    "intent.committed",  # committed; the caller has not been answered
+    "audit.numbered-uncommitted",  # leaves numbered, not committed
+    "audit.numbered",  # committed; the checkpoint is not signed yet
+    "audit.checkpoint-signed",  # signed; no row holds it yet
+    "audit.checkpoint-stored",  # stored; the witness file is a step behind
+)
+
+_armed: dict[str, int] = {}
+
+
+def crash_point(name: str) -> None:
+    """Do nothing; under :func:`arm`, end this process as ``kill -9`` does."""
+    if not _armed or name not in _armed:
+        return
+    _armed[name] -= 1
+    if _armed[name] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(name: str, nth: int = 1) -> None:
+    """Kill this process when ``name`` is reached for the ``nth`` time. For child processes of tests only."""
+    if name not in CRASH_POINTS:
+        raise ValueError(f"no crash point is called {name}")
+    _armed[name] = nth
