@@ -23,11 +23,14 @@ _HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
 }
 
 
-def digest(algorithm: DigestAlgorithm, data: bytes) -> bytes:
-    """Digest of ``data``; SM3 by the system's libcrypto (GB/T 32905-2016)."""
+def digest(algorithm: DigestAlgorithm, *parts: bytes | memoryview) -> bytes:
+    """Digest of the parts joined; SM3 by the system's libcrypto (GB/T 32905-2016)."""
     if algorithm is DigestAlgorithm.SM3:
-        return sm2.sm3(data)
-    return hashlib.new(algorithm.value, data).digest()
+        return sm2.sm3(*parts)
+    context = hashlib.new(algorithm.value)
+    for part in parts:
+        context.update(part)
+    return context.digest()
 
 
 @dataclass(frozen=True)

@@ -82,14 +82,17 @@ def _library() -> _libcrypto.Libcrypto:
     return library
 
 
-def sm3(data: bytes) -> bytes:
-    """SM3 digest, 32 bytes."""
+def sm3(*parts: bytes | memoryview) -> bytes:
+    """SM3 digest of the parts joined, 32 bytes."""
+    context: Any
     try:
-        return hashlib.new("sm3", data).digest()
+        context = hashlib.new("sm3")
     except ValueError:  # Python built on a libcrypto without SM3
-        digest = hashes.Hash(hashes.SM3())
-        digest.update(data)
-        return digest.finalize()
+        context = hashes.Hash(hashes.SM3())
+    for part in parts:
+        context.update(part)
+    result: bytes = context.digest() if hasattr(context, "digest") else context.finalize()
+    return result
 
 
 class Sm2PublicKey:
