@@ -143,12 +143,14 @@ def signed_data(
     gm35275: bool = False,
     content_type: str = DATA,
     content: bytes | None = None,
+    embed_certificates: bool = True,
 ) -> bytes:
     """ContentInfo around a SignedData with one signer, DER; detached unless ``content`` is given.
 
     :param signed_attrs: what :func:`signed_attributes` gave, the very bytes that were signed
     :param signature: over ``signed_attrs``, encoded as :class:`crypto.suites.Scheme` says
     :param certificates: the signer's first, then its issuers as far as they are to travel along
+    :param embed_certificates: False leaves the certificates out (a timestamp whose request did not ask for them)
     :param unsigned_attrs: DER attributes, for example :func:`timestamp_attribute`
     """
     if gm35275 and content_type == DATA:
@@ -169,7 +171,7 @@ def signed_data(
         b"\x02\x01\x01" if content_type in (DATA, GM_DATA) else b"\x02\x01\x03",  # RFC 5652 §5.1
         der.tlv(der.SET, digest),
         der.sequence(der.oid(content_type), encapsulated),
-        _certificate_set(tuple(certificate.der for certificate in certificates)),
+        _certificate_set(tuple(certificate.der for certificate in certificates)) if embed_certificates else b"",
         der.tlv(der.SET, signer_info),
     )
     return der.sequence(der.oid(GM_SIGNED_DATA if gm35275 else SIGNED_DATA), der.tlv(0xA0, body))
@@ -209,7 +211,7 @@ class CertificateReference:
 
     def names(self, certificate: bytes) -> bool:
         """Whether it is the DER ``certificate`` that is meant."""
-        return _digest(self.digest_oid, (certificate,)) == self.digest
+        return digest_by_oid(self.digest_oid, (certificate,)) == self.digest
 
 
 @dataclass(frozen=True)
@@ -313,7 +315,7 @@ class SignerInfoView:
             if valid is None:
                 problems.append("algorithm-unknown")
             return SignerCheck(bool(valid), bool(valid), None, accepted, tuple(problems))
-        expected = _digest(self.digest_oid, content)
+        expected = digest_by_oid(self.digest_oid, content)
         digest_matches = expected is not None and expected == self.message_digest
         if expected is None:
             problems.append("digest-unknown")
@@ -562,7 +564,7 @@ def _references(value: bytes, default_digest: str) -> Iterator[CertificateRefere
         yield CertificateReference(digest, value[parts[0].body : parts[0].end])
 
 
-def _digest(oid: str, parts: Iterable[bytes | memoryview]) -> bytes | None:
+def digest_by_oid(oid: str, parts: Iterable[bytes | memoryview]) -> bytes | None:
     """Digest of the joined parts by OID; None for one unknown even to :mod:`crypto.foreign`."""
     known = next((d for d, o in algorithms.DIGEST_OIDS.items() if o == oid), None)
     if known is not None:
