@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 ROLES = ("handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk", "officer", "auditor", "administrator")
@@ -37,3 +38,43 @@ ANONYMOUS = Actor("anonymous", "anonymous", kind="anonymous")
 def local_operator(region: str) -> Actor:
     """Whoever has a shell on the node and its home: the command line without ``--as``."""
     return Actor("local-operator", "local operator", region=region, kind="local-operator")
+
+
+@dataclass(frozen=True)
+class Account(Actor):
+    """An account: the actor that it is, and what administrators see of it. ``name`` is what one signs in with."""
+
+    display_name: str = ""
+    status: str = "active"
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Department:
+    """A department of the tree; ``uscc`` is its unified social credit code where it has one."""
+
+    id: str
+    name: str
+    uscc: str | None
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A new session: ``token`` goes into the cookie and is shown this once."""
+
+    account: Account
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """A token of a system without its secret."""
+
+    id: str
+    account: str
+    name: str
+    created_at: datetime
+    expires_at: datetime
+    status: str
