@@ -1,0 +1,131 @@
+"""What can be wrong with a PDF, each with a sentence that a clerk can act on."""
+
+from __future__ import annotations
+
+from crypto.errors import BadInput, Conflict, TooLarge, Unprocessable
+
+
+class PdfProblem(BadInput):
+    """Root of what is wrong with a PDF."""
+
+    code = "pdf"
+
+
+class OutsideCommonCase(PdfProblem):
+    """Not damaged perhaps, but outside what our own reader covers; callers hand the file to a library and rarely show this."""
+
+    code = "pdf-outside-common-case"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"This PDF is built in an unusual way: {reason}.", f"该 PDF 的结构不常见：{reason}。")
+
+
+class NotAPdf(PdfProblem):
+    """No PDF header where one must be."""
+
+    code = "pdf-not-a-pdf"
+
+    def __init__(self) -> None:
+        super().__init__("This file is not a PDF; hand in a PDF document.", "该文件不是 PDF；请提供 PDF 文档。")
+
+
+class DamagedBeyondRepair(PdfProblem):
+    """Neither we nor the libraries can read it."""
+
+    code = "pdf-damaged"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(
+            "This PDF is damaged and cannot be repaired; export it again from the program that made it.",
+            "该 PDF 已损坏且无法修复；请从生成它的程序重新导出。",
+            reason=reason[:300],
+        )
+
+
+class DamagedAndSigned(PdfProblem):
+    """Damaged, and a repair would break the signatures it carries."""
+
+    code = "pdf-damaged-and-signed"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(
+            "This PDF is damaged and already signed; repairing it would break its signatures. Ask its sender for an intact copy.",
+            "该 PDF 已损坏且已有签章，修复会使已有签章失效；请向提供者索取完好的文件。",
+            reason=reason[:300],
+        )
+
+
+class PasswordNeeded(PdfProblem):
+    """Encrypted with a password that is not empty."""
+
+    code = "pdf-password-needed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This PDF is protected by a password; remove the password and try again.",
+            "该 PDF 有口令保护；请去除口令后重试。",
+        )
+
+
+class UnsupportedEncryption(PdfProblem):
+    """Encrypted in a way that the libraries cannot open (public-key or unknown handlers)."""
+
+    code = "pdf-unsupported-encryption"
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(
+            "This PDF is encrypted in a way that cannot be sealed; export it without encryption.",
+            "该 PDF 的加密方式不支持加盖印章；请导出未加密的版本。",
+            reason=reason[:300],
+        )
+
+
+class ChangesNotPermitted(Unprocessable):
+    """Its author's permissions forbid what sealing needs (ISO 32000-2 §7.6.4.2, bits 4 and 6)."""
+
+    code = "pdf-changes-not-permitted"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The author of this PDF forbids changes to it; ask for a version without this restriction.",
+            "该 PDF 的作者禁止修改；请索取没有此限制的版本。",
+        )
+
+
+class CertifiedAgainstChanges(Conflict):
+    """A signature in it forbids every later change (DocMDP P=1, ISO 32000-2 §12.8.2.2)."""
+
+    code = "pdf-certified-against-changes"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This PDF is certified and allows no further change; a seal would break that certification.",
+            "该 PDF 已认证且不允许任何后续更改；加盖印章会使该认证失效。",
+        )
+
+
+class NoSuchPage(PdfProblem):
+    """The page asked for is not there."""
+
+    code = "pdf-no-such-page"
+
+    def __init__(self, page: int, pages: int) -> None:
+        super().__init__(
+            f"There is no page {page}; the document has {pages} page(s).",
+            f"没有第 {page} 页；该文档共 {pages} 页。",
+            page=page,
+            pages=pages,
+        )
+
+
+class PdfTooLarge(TooLarge):
+    """Over a limit of size, count or depth."""
+
+    code = "pdf-too-large"
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            f"This PDF is over the limit: {what} (at most {limit}).",
+            f"该 PDF 超出限制：{what}（上限 {limit}）。",
+            limit=limit,
+        )
