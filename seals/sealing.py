@@ -1,0 +1,426 @@
+"""Document in, sealed document out: a visible seal with a PAdES signature at B-B, B-T, B-LT or B-LTA, in any suite.
+
+No database, no HSM, no network: the key, the timestamps and the revocation answers arrive through Protocols. The document is
+never re-written: a seal is one incremental update behind it, validation material and the document timestamp another (ETSI EN
+319 142-1; ISO 32000-2 §12.8).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import BinaryIO, Literal, Protocol
+
+from asn1crypto import cms as asn1_cms
+
+from crypto.errors import BadInput, Unavailable
+from crypto.keys import Signer
+from crypto.suites import DigestAlgorithm, Scheme, Suite
+from formats.pdf import appearance
+from formats.pdf.errors import OutsideCommonCase, PdfTooLarge
+from formats.pdf.geometry import Box, centred_box, displayed_size_mm, from_user_space
+from formats.pdf.objects import Buffer
+from formats.pdf.reader import Page, PdfFile
+from formats.pdf.signing import (
+    FieldSpec,
+    Prepared,
+    ValidationMaterial,
+    Widget,
+    add_signature_field,
+    add_validation_material,
+    existing_signatures,
+)
+from formats.pdf.writer import Appender
+from formats.x509 import Certificate
+from seals import interim_cms as cms
+from seals.picture import Picture
+
+Format = Literal["pades", "gm", "gm35275"]
+Level = Literal["B", "T", "LT", "LTA"]
+_RANK = {"B": 0, "T": 1, "LT": 2, "LTA": 3}
+
+MAX_DOCUMENT = 1 << 30
+"""Bytes of a document that is sealed in memory or through a memory map."""
+
+_SLACK = 64
+_TOKEN_SLACK = 512
+
+
+class TimestampSource(Protocol):
+    """Gives RFC 3161 tokens: our own TSA in process, or an outside one over HTTP."""
+
+    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes:
+        """DER ContentInfo of a token over ``digest``."""
+        ...
+
+
+class RevocationSource(Protocol):
+    """Gives revocation evidence of a certificate."""
+
+    def ocsp_for(self, cert: Certificate) -> bytes | None:
+        """DER OCSPResponse, or None where its issuer answers none."""
+        ...
+
+    def crl_for(self, cert: Certificate) -> bytes | None:
+        """DER CertificateList that covers it, or None where there is none."""
+        ...
+
+
+class PlacementImpossible(BadInput):
+    """The seal cannot go where it was asked to."""
+
+    code = "placement-impossible"
+
+
+class KeywordNotFound(BadInput):
+    """The text to put the seal on is not in the document."""
+
+    code = "keyword-not-found"
+
+
+class NoEvidence(Unavailable):
+    """A certificate without revocation evidence cannot be archived."""
+
+    code = "no-revocation-evidence"
+
+
+class SealingRefused(BadInput):
+    """The combination of format, suite and level makes no sense."""
+
+    code = "sealing-refused"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the seal's centre goes: page from 1; millimetres from the top-left corner of the page as displayed."""
+
+    page: int
+    x_mm: float
+    y_mm: float
+
+
+@dataclass(frozen=True)
+class KeywordPlacement:
+    """The seal's centre goes on the middle of a text. ``occurrence`` counts through the document: 0 the first, -1 the last."""
+
+    keyword: str
+    occurrence: int = -1
+
+
+@dataclass(frozen=True)
+class CentrePlacement:
+    """The middle of a page."""
+
+    page: int
+
+
+AnyPlacement = Placement | KeywordPlacement | CentrePlacement
+
+
+@dataclass(frozen=True)
+class SealingMaterial:
+    """What seals: a key behind its signing seam, its certificate and chain, and the picture that shows.
+
+    :param chain: issuer first, root last
+    """
+
+    signer: Signer
+    scheme: Scheme
+    certificate: Certificate
+    chain: list[Certificate]
+    picture: Picture
+    es_id: str
+    seal_name: str
+
+
+@dataclass
+class SealedPdf:
+    """A sealed document, kept as the pieces it consists of.
+
+    :param pieces: the document as it came, then each revision behind it
+    :param writer: who wrote: ``fast`` (ours) or ``pyhanko``; ``+repaired`` where the damaged file had to be re-written first
+    :param rect: the seal's rectangle in user space of ``page``
+    """
+
+    pieces: Sequence[Buffer]
+    field_name: str
+    writer: str
+    page: int
+    rect: Box
+    _joined: bytes | None = field(default=None, repr=False)
+
+    @cached_property
+    def data(self) -> bytes:
+        """The whole file."""
+        return b"".join(self.pieces)
+
+    def write_to(self, stream: BinaryIO) -> None:
+        """Write the file without joining it in memory first."""
+        for piece in self.pieces:
+            stream.write(piece)
+
+
+def seal_pdf(
+    data: Buffer,
+    material: SealingMaterial,
+    placement: AnyPlacement,
+    *,
+    when: datetime,
+    format: Format = "pades",
+    level: Level = "B",
+    reason: str | None = None,
+    location: str | None = None,
+    timestamps: TimestampSource | None = None,
+    revocation: RevocationSource | None = None,
+) -> SealedPdf:
+    """Seal a PDF. ``signer.sign`` is called exactly once.
+
+    :param data: the document: bytes, or a memory map for large ones
+    :param when: the claimed time (/M); a proven one comes with level T and above
+    :param format: ``pades`` (RSA, P-256), ``gm`` (SM2/SM3 under the standard content types), ``gm35275`` (content types of GB/T 35275)
+    :raises XinyinError: by name, whatever is wrong with the document, the place or the sources; the document is never half sealed
+    """
+    _check(data, material, format, level, timestamps, revocation)
+    job = _Job(material, format, level, when, _texts(material, reason, location), timestamps, revocation)
+    return job.seal_fast(data, placement)
+
+
+def _check(
+    data: Buffer,
+    material: SealingMaterial,
+    format: Format,
+    level: Level,
+    timestamps: TimestampSource | None,
+    revocation: RevocationSource | None,
+) -> None:
+    if len(data) > MAX_DOCUMENT:
+        raise PdfTooLarge("size in bytes", MAX_DOCUMENT)
+    if level not in _RANK or format not in ("pades", "gm", "gm35275"):
+        raise SealingRefused("Choose level B, T, LT or LTA and format pades, gm or gm35275.", "级别须为 B、T、LT 或 LTA，格式须为 pades、gm 或 gm35275。")
+    if (material.scheme.suite is Suite.SM2) != (format != "pades"):
+        raise SealingRefused(
+            "Format pades takes an RSA or P-256 key, gm and gm35275 take an SM2 key; choose another suite or format.",
+            "pades 格式使用 RSA 或 P-256 密钥，gm 与 gm35275 格式使用 SM2 密钥；请更换算法套件或格式。",
+        )
+    if material.certificate.spki != material.signer.public_key.spki:
+        raise SealingRefused(
+            "The seal's certificate belongs to another key; renew the seal's certificate.", "印章证书与签名密钥不匹配；请更新印章证书。"
+        )
+    if _RANK[level] >= 1 and timestamps is None:
+        raise SealingRefused(f"Level {level} needs a timestamp service.", f"{level} 级需要时间戳服务。")
+    if _RANK[level] >= 2 and revocation is None:
+        raise SealingRefused(f"Level {level} needs OCSP or CRL answers.", f"{level} 级需要 OCSP 或 CRL 应答。")
+
+
+def _texts(material: SealingMaterial, reason: str | None, location: str | None) -> tuple[tuple[bytes, str], ...]:
+    entries = [(b"/Name", material.seal_name)]
+    if reason:
+        entries.append((b"/Reason", reason))
+    if location:
+        entries.append((b"/Location", location))
+    return tuple(entries)
+
+
+@dataclass
+class _Job:
+    """One sealing: what does not change while ways to write are tried."""
+
+    material: SealingMaterial
+    format: Format
+    level: Level
+    when: datetime
+    texts: tuple[tuple[bytes, str], ...]
+    timestamps: TimestampSource | None
+    revocation: RevocationSource | None
+
+    def seal_fast(self, data: Buffer, placement: AnyPlacement) -> SealedPdf:
+        pdf = PdfFile(data)
+        existing = existing_signatures(pdf)
+        appender = Appender(pdf)
+        assert not isinstance(placement, KeywordPlacement)
+        page = pdf.page(placement.page)
+        spec = self.field(existing.names, page, placement)
+        prepared = add_signature_field(appender, spec)
+        tokens = self.sign(prepared)
+        if _RANK[self.level] >= 2:
+            self._archive(appender, page, tokens)
+        return SealedPdf([data, *appender.tails], spec.name, "fast", page.number, spec.widget.box)
+
+    def field(self, taken: Iterable[str], page: Page, placement: Placement | CentrePlacement) -> FieldSpec:
+        """The field to add; its rectangle has the picture's true size."""
+        picture = self.material.picture
+        box = place(page, placement, picture)
+        return FieldSpec(
+            name=fresh_name("Seal", taken),
+            subfilter=b"/ETSI.CAdES.detached",
+            reserved=self.reserved(),
+            widget=Widget(page, box, appearance.from_pdf(picture.pdf)),
+            when=self.when,
+            texts=self.texts,
+            tooltip=self.material.seal_name,
+        )
+
+    def reserved(self) -> int:
+        """Bytes to keep for the signature: its exact size without a timestamp, and the size of this source's tokens."""
+        material = self.material
+        chain = (material.certificate, *material.chain)
+        size = _cms_size(chain, material.scheme, material.signer.public_key.bits, self.format == "gm35275")
+        if self.timestamps is not None and self.level != "B":
+            size += self._token_room()
+        return size + _SLACK
+
+    def _token_room(self) -> int:
+        """A token is asked for beforehand: it tells the size, and a service that is down is noticed before the key is used."""
+        assert self.timestamps is not None
+        algorithm = self.timestamp_digest()
+        return len(self.timestamps.timestamp_token(algorithm, _digest(algorithm, secrets.token_bytes(32)))) + _TOKEN_SLACK
+
+    def timestamp_digest(self) -> DigestAlgorithm:
+        return DigestAlgorithm.SM3 if self.material.scheme.suite is Suite.SM2 else DigestAlgorithm.SHA256
+
+    def sign(self, prepared: Prepared) -> list[bytes]:
+        """Sign a prepared document; returns the tokens that were put in."""
+        material, gm35275 = self.material, self.format == "gm35275"
+        attributes = cms.signed_attributes(
+            content_digest=prepared.digest(material.scheme.digest),
+            digest=material.scheme.digest,
+            signing_certificate=material.certificate,
+            gm35275=gm35275,
+        )
+        signature = material.signer.sign(attributes, material.scheme)
+        token = self.token_over(signature) if self.level != "B" else None
+        value = cms.signed_data(
+            signed_attrs=attributes,
+            signature=signature,
+            scheme=material.scheme,
+            certificates=(material.certificate, *material.chain),
+            timestamp=token,
+            gm35275=gm35275,
+        )
+        prepared.fill(value)
+        return [token] if token is not None else []
+
+    def token_over(self, data: bytes) -> bytes:
+        assert self.timestamps is not None
+        algorithm = self.timestamp_digest()
+        return self.timestamps.timestamp_token(algorithm, _digest(algorithm, data))
+
+    def _archive(self, appender: Appender, page: Page, tokens: list[bytes]) -> None:
+        """LT: validation material for the signer's and the timestamp's chains. LTA: a document timestamp in the same revision."""
+        last = self.level == "LT"
+        add_validation_material(appender, self.evidence(tokens), finish=last)
+        if last:
+            return
+        assert self.timestamps is not None
+        name = fresh_name("Timestamp", ())
+        widget = Widget(page, (0.0, 0.0, 0.0, 0.0), None)
+        prepared = add_signature_field(appender, FieldSpec(name, b"/ETSI.RFC3161", self._token_room(), widget))
+        algorithm = self.timestamp_digest()
+        prepared.fill(self.timestamps.timestamp_token(algorithm, prepared.digest(algorithm)))
+
+    def evidence(self, tokens: list[bytes]) -> ValidationMaterial:
+        """Certificates and revocation answers for every chain in the signature."""
+        assert self.revocation is not None
+        material = self.material
+        pool = [material.certificate, *material.chain]
+        starts = [material.certificate]
+        for token in tokens:
+            extra, signer = token_certificates(token)
+            pool += [cert for cert in extra if cert not in pool]
+            starts.append(signer)
+        return gather_evidence(starts, pool, self.revocation)
+
+
+def _digest(algorithm: DigestAlgorithm, data: bytes) -> bytes:
+    from crypto.keys import digest
+
+    return digest(algorithm, data)
+
+
+def fresh_name(stem: str, taken: Iterable[str]) -> str:
+    """A field name that is not taken; random, for names of fields further down are not known."""
+    used = set(taken)
+    while (name := f"{stem}-{secrets.token_hex(4)}") in used:
+        continue
+    return name
+
+
+@lru_cache(maxsize=1024)
+def _cms_size(chain: tuple[Certificate, ...], scheme: Scheme, bits: int, gm35275: bool) -> int:
+    """Bytes of the CMS with the longest signature value that the scheme gives."""
+    digest = bytes(48 if scheme.digest is DigestAlgorithm.SHA384 else 64 if scheme.digest is DigestAlgorithm.SHA512 else 32)
+    attributes = cms.signed_attributes(content_digest=digest, digest=scheme.digest, signing_certificate=chain[0], gm35275=gm35275)
+    longest = bytes((bits + 7) // 8 if scheme.suite is Suite.RSA else 72)
+    return len(cms.signed_data(signed_attrs=attributes, signature=longest, scheme=scheme, certificates=chain, gm35275=gm35275))
+
+
+def place(page: Page, placement: Placement | CentrePlacement, picture: Picture) -> Box:
+    """The seal's rectangle in user space.
+
+    :raises PlacementImpossible: its centre is not on the page
+    """
+    width, height = displayed_size_mm(page)
+    if isinstance(placement, CentrePlacement):
+        return centred_box(page, width / 2, height / 2, picture.width_mm, picture.height_mm)
+    if not (0 <= placement.x_mm <= width and 0 <= placement.y_mm <= height):
+        raise PlacementImpossible(
+            f"The place ({placement.x_mm:g} mm, {placement.y_mm:g} mm) is not on page {page.number}, "
+            f"which is {width:.0f} mm wide and {height:.0f} mm high.",
+            f"位置（{placement.x_mm:g} 毫米，{placement.y_mm:g} 毫米）不在第 {page.number} 页上；该页宽 {width:.0f} 毫米，高 {height:.0f} 毫米。",
+        )
+    return centred_box(page, placement.x_mm, placement.y_mm, picture.width_mm, picture.height_mm)
+
+
+def token_certificates(token: bytes) -> tuple[list[Certificate], Certificate]:
+    """The certificates in a timestamp token, and the one that signed it.
+
+    :raises Unavailable: the token does not carry its signer's certificate
+    """
+    signed = asn1_cms.ContentInfo.load(token)["content"]
+    certificates = [Certificate.parse(choice.chosen.dump()) for choice in signed["certificates"]]
+    sid = signed["signer_infos"][0]["sid"].chosen
+    for certificate in certificates:
+        if certificate.issuer_der == sid["issuer"].dump() and certificate.serial == sid["serial_number"].native:
+            return certificates, certificate
+    raise Unavailable(
+        "The timestamp does not carry its signer's certificate; use another timestamp service.",
+        "时间戳未包含其签名证书；请使用其他时间戳服务。",
+    )
+
+
+def gather_evidence(starts: Sequence[Certificate], pool: Sequence[Certificate], source: RevocationSource) -> ValidationMaterial:
+    """OCSP answers (else CRLs) for end entities, CRLs (else OCSP answers) for CAs, up each chain to its root.
+
+    :raises NoEvidence: a certificate has neither
+    """
+    certificates: dict[bytes, None] = {}
+    ocsps: dict[bytes, None] = {}
+    crls: dict[bytes, None] = {}
+    for start in starts:
+        current: Certificate | None = start
+        while current is not None and current.der not in certificates:
+            certificates[current.der] = None
+            if current.is_self_issued:
+                break
+            _evidence_of(current, source, ocsps, crls)
+            current = next((c for c in pool if c.subject_der == current.issuer_der and c.is_ca), None)
+    return ValidationMaterial(tuple(certificates), tuple(ocsps), tuple(crls))
+
+
+def _evidence_of(cert: Certificate, source: RevocationSource, ocsps: dict[bytes, None], crls: dict[bytes, None]) -> None:
+    order = (source.crl_for, source.ocsp_for) if cert.is_ca else (source.ocsp_for, source.crl_for)
+    for ask in order:
+        answer = ask(cert)
+        if answer:
+            (crls if ask == source.crl_for else ocsps)[answer] = None
+            return
+    raise NoEvidence(
+        f"There is no revocation answer for {cert.subject}; seal at level T, or make its OCSP or CRL available.",
+        f"没有 {cert.subject} 的吊销状态信息；请改用 T 级，或提供其 OCSP 或 CRL。",
+    )
+
+
+_ = (OutsideCommonCase, from_user_space)
