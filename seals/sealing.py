@@ -10,18 +10,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from asn1crypto import cms as asn1_cms
 
 from crypto.errors import BadInput, Unavailable
-from crypto.keys import Signer
+from crypto.keys import Signer, digest
 from crypto.suites import DigestAlgorithm, Scheme, Suite
+from formats import cms
 from formats.pdf import appearance
 from formats.pdf.errors import OutsideCommonCase, PdfTooLarge
-from formats.pdf.geometry import Box, centred_box, displayed_size_mm, from_user_space
+from formats.pdf.geometry import Box, box_around, centred_box, check_on_page, displayed_size_mm
 from formats.pdf.objects import Buffer
 from formats.pdf.reader import Page, PdfFile
 from formats.pdf.signing import (
@@ -35,7 +36,7 @@ from formats.pdf.signing import (
 )
 from formats.pdf.writer import Appender
 from formats.x509 import Certificate
-from seals import interim_cms as cms
+from seals import pyhanko_path
 from seals.picture import Picture
 
 Format = Literal["pades", "gm", "gm35275"]
@@ -67,12 +68,6 @@ class RevocationSource(Protocol):
     def crl_for(self, cert: Certificate) -> bytes | None:
         """DER CertificateList that covers it, or None where there is none."""
         ...
-
-
-class PlacementImpossible(BadInput):
-    """The seal cannot go where it was asked to."""
-
-    code = "placement-impossible"
 
 
 class KeywordNotFound(BadInput):
@@ -117,7 +112,17 @@ class CentrePlacement:
     page: int
 
 
-AnyPlacement = Placement | KeywordPlacement | CentrePlacement
+@dataclass(frozen=True)
+class PointPlacement:
+    """A point of the page's user space, as a text's place is known."""
+
+    page: int
+    x: float
+    y: float
+
+
+PagePlacement = Placement | CentrePlacement | PointPlacement
+AnyPlacement = PagePlacement | KeywordPlacement
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,14 @@ def seal_pdf(
 
     :param data: the document: bytes, or a memory map for large ones
     :param when: the claimed time (/M); a proven one comes with level T and above
-    :param format: ``pades`` (RSA, P-256), ``gm`` (SM2/SM3 under the standard content types), ``gm35275`` (content types of GB/T 35275)
-    :raises XinyinError: by name, whatever is wrong with the document, the place or the sources; the document is never half sealed
+    :param format: ``pades`` (RSA, P-256), ``gm`` (SM2/SM3, standard content types), ``gm35275`` (content types of GB/T 35275)
+    :raises XinyinError: by name, whatever is wrong with the document, the place or the sources
     """
     _check(data, material, format, level, timestamps, revocation)
     job = _Job(material, format, level, when, _texts(material, reason, location), timestamps, revocation)
-    return job.seal_fast(data, placement)
+    if isinstance(placement, KeywordPlacement):
+        placement = find_keyword(data, placement)
+    return job.seal(data, placement)
 
 
 def _check(
@@ -199,7 +206,10 @@ def _check(
     if len(data) > MAX_DOCUMENT:
         raise PdfTooLarge("size in bytes", MAX_DOCUMENT)
     if level not in _RANK or format not in ("pades", "gm", "gm35275"):
-        raise SealingRefused("Choose level B, T, LT or LTA and format pades, gm or gm35275.", "级别须为 B、T、LT 或 LTA，格式须为 pades、gm 或 gm35275。")
+        raise SealingRefused(
+            "Choose level B, T, LT or LTA and format pades, gm or gm35275.",
+            "级别须为 B、T、LT 或 LTA，格式须为 pades、gm 或 gm35275。",
+        )
     if (material.scheme.suite is Suite.SM2) != (format != "pades"):
         raise SealingRefused(
             "Format pades takes an RSA or P-256 key, gm and gm35275 take an SM2 key; choose another suite or format.",
@@ -207,7 +217,8 @@ def _check(
         )
     if material.certificate.spki != material.signer.public_key.spki:
         raise SealingRefused(
-            "The seal's certificate belongs to another key; renew the seal's certificate.", "印章证书与签名密钥不匹配；请更新印章证书。"
+            "The seal's certificate belongs to another key; renew the seal's certificate.",
+            "印章证书与签名密钥不匹配；请更新印章证书。",
         )
     if _RANK[level] >= 1 and timestamps is None:
         raise SealingRefused(f"Level {level} needs a timestamp service.", f"{level} 级需要时间戳服务。")
@@ -236,20 +247,36 @@ class _Job:
     timestamps: TimestampSource | None
     revocation: RevocationSource | None
 
-    def seal_fast(self, data: Buffer, placement: AnyPlacement) -> SealedPdf:
+    def seal(self, data: Buffer, placement: PagePlacement, *, repaired: bool = False) -> SealedPdf:
+        """Our own writer first; what it leaves goes to pyHanko; what that cannot read is repaired if unsigned."""
+        try:
+            return self._seal_fast(data, placement, repaired)
+        except OutsideCommonCase:
+            outcome = pyhanko_path.prepare(data, self._request(placement), self.material.picture.pdf, may_repair=not repaired)
+        if outcome.prepared is None:
+            return self.seal(outcome.document, placement, repaired=True)
+        tokens = self.sign(outcome.prepared)
+        pieces = self._archive_anyhow([data, *outcome.prepared.tails], outcome.page, tokens)
+        return SealedPdf(pieces, outcome.field, _writer("pyhanko", repaired), outcome.page, outcome.rect)
+
+    def _seal_fast(self, data: Buffer, placement: PagePlacement, repaired: bool) -> SealedPdf:
         pdf = PdfFile(data)
         existing = existing_signatures(pdf)
         appender = Appender(pdf)
-        assert not isinstance(placement, KeywordPlacement)
         page = pdf.page(placement.page)
         spec = self.field(existing.names, page, placement)
         prepared = add_signature_field(appender, spec)
         tokens = self.sign(prepared)
+        pieces: Sequence[Buffer] = [data, *appender.tails]
         if _RANK[self.level] >= 2:
-            self._archive(appender, page, tokens)
-        return SealedPdf([data, *appender.tails], spec.name, "fast", page.number, spec.widget.box)
+            try:
+                self._archive(appender, page, self.evidence(tokens))
+                pieces = [data, *appender.tails]
+            except OutsideCommonCase:
+                pieces = self._archive_anyhow(pieces, page.number, tokens)
+        return SealedPdf(pieces, spec.name, _writer("fast", repaired), page.number, spec.widget.box)
 
-    def field(self, taken: Iterable[str], page: Page, placement: Placement | CentrePlacement) -> FieldSpec:
+    def field(self, taken: Iterable[str], page: Page, placement: PagePlacement) -> FieldSpec:
         """The field to add; its rectangle has the picture's true size."""
         picture = self.material.picture
         box = place(page, placement, picture)
@@ -262,6 +289,24 @@ class _Job:
             texts=self.texts,
             tooltip=self.material.seal_name,
         )
+
+    def _request(self, placement: PagePlacement) -> dict[str, Any]:
+        """The same field, as pyHanko's child is asked for it."""
+        picture = self.material.picture
+        where: dict[str, Any] = {"page": placement.page, "width_mm": picture.width_mm, "height_mm": picture.height_mm}
+        if isinstance(placement, Placement):
+            where |= {"x_mm": placement.x_mm, "y_mm": placement.y_mm}
+        elif isinstance(placement, PointPlacement):
+            where["at"] = [placement.x, placement.y]
+        return {
+            "field": fresh_name("Seal", ()),
+            "place": where,
+            "reserved": self.reserved(),
+            "timestamp": False,
+            "when": self.when.astimezone(UTC).isoformat(),
+            "texts": {key.decode("ascii"): text for key, text in self.texts},
+            "tooltip": self.material.seal_name,
+        }
 
     def reserved(self) -> int:
         """Bytes to keep for the signature: its exact size without a timestamp, and the size of this source's tokens."""
@@ -276,7 +321,7 @@ class _Job:
         """A token is asked for beforehand: it tells the size, and a service that is down is noticed before the key is used."""
         assert self.timestamps is not None
         algorithm = self.timestamp_digest()
-        return len(self.timestamps.timestamp_token(algorithm, _digest(algorithm, secrets.token_bytes(32)))) + _TOKEN_SLACK
+        return len(self.timestamps.timestamp_token(algorithm, digest(algorithm, secrets.token_bytes(32)))) + _TOKEN_SLACK
 
     def timestamp_digest(self) -> DigestAlgorithm:
         return DigestAlgorithm.SM3 if self.material.scheme.suite is Suite.SM2 else DigestAlgorithm.SHA256
@@ -291,35 +336,61 @@ class _Job:
             gm35275=gm35275,
         )
         signature = material.signer.sign(attributes, material.scheme)
-        token = self.token_over(signature) if self.level != "B" else None
+        tokens = [] if self.level == "B" else [self.token_over(signature)]
         value = cms.signed_data(
             signed_attrs=attributes,
             signature=signature,
             scheme=material.scheme,
             certificates=(material.certificate, *material.chain),
-            timestamp=token,
+            unsigned_attrs=[cms.timestamp_attribute(token) for token in tokens],
             gm35275=gm35275,
         )
         prepared.fill(value)
-        return [token] if token is not None else []
+        return tokens
 
     def token_over(self, data: bytes) -> bytes:
         assert self.timestamps is not None
         algorithm = self.timestamp_digest()
-        return self.timestamps.timestamp_token(algorithm, _digest(algorithm, data))
+        return self.timestamps.timestamp_token(algorithm, digest(algorithm, data))
 
-    def _archive(self, appender: Appender, page: Page, tokens: list[bytes]) -> None:
-        """LT: validation material for the signer's and the timestamp's chains. LTA: a document timestamp in the same revision."""
+    def _archive(self, appender: Appender, page: Page, evidence: ValidationMaterial) -> None:
+        """LT: validation material for both chains. LTA: a document timestamp in the same revision."""
         last = self.level == "LT"
-        add_validation_material(appender, self.evidence(tokens), finish=last)
-        if last:
-            return
+        add_validation_material(appender, evidence, finish=last)
+        if not last:
+            widget = Widget(page, (0.0, 0.0, 0.0, 0.0), None)
+            spec = FieldSpec(fresh_name("Timestamp", ()), b"/ETSI.RFC3161", self._token_room(), widget)
+            self._stamp(add_signature_field(appender, spec))
+
+    def _stamp(self, prepared: Prepared) -> None:
         assert self.timestamps is not None
-        name = fresh_name("Timestamp", ())
-        widget = Widget(page, (0.0, 0.0, 0.0, 0.0), None)
-        prepared = add_signature_field(appender, FieldSpec(name, b"/ETSI.RFC3161", self._token_room(), widget))
         algorithm = self.timestamp_digest()
         prepared.fill(self.timestamps.timestamp_token(algorithm, prepared.digest(algorithm)))
+
+    def _archive_anyhow(self, pieces: Sequence[Buffer], page: int, tokens: list[bytes]) -> Sequence[Buffer]:
+        """The same on a document that pyHanko had to write: our own way where it can be read now, else pyHanko's."""
+        if _RANK[self.level] < 2:
+            return pieces
+        document, evidence = b"".join(pieces), self.evidence(tokens)
+        try:
+            pdf = PdfFile(document)
+            appender = Appender(pdf)
+            self._archive(appender, pdf.page(page), evidence)
+            return [document, *appender.tails]
+        except OutsideCommonCase:
+            document = pyhanko_path.add_validation_material(document, evidence.certificates, evidence.ocsps, evidence.crls)
+        if self.level == "LT":
+            return [document]
+        request = {
+            "field": fresh_name("Timestamp", ()),
+            "place": {"page": page},
+            "reserved": self._token_room(),
+            "timestamp": True,
+        }
+        outcome = pyhanko_path.prepare(document, request, b"", may_repair=False)
+        assert outcome.prepared is not None
+        self._stamp(outcome.prepared)
+        return [document, *outcome.prepared.tails]
 
     def evidence(self, tokens: list[bytes]) -> ValidationMaterial:
         """Certificates and revocation answers for every chain in the signature."""
@@ -334,10 +405,22 @@ class _Job:
         return gather_evidence(starts, pool, self.revocation)
 
 
-def _digest(algorithm: DigestAlgorithm, data: bytes) -> bytes:
-    from crypto.keys import digest
+def _writer(writer: str, repaired: bool) -> str:
+    return writer + "+repaired" if repaired else writer
 
-    return digest(algorithm, data)
+
+def find_keyword(data: Buffer, wanted: KeywordPlacement) -> PointPlacement:
+    """Where a text stands in the document.
+
+    :raises KeywordNotFound: nowhere, or not that often
+    """
+    found = pyhanko_path.find_text(data, wanted.keyword, wanted.occurrence) if wanted.keyword.strip() else None
+    if found is None:
+        raise KeywordNotFound(
+            f"The text “{wanted.keyword}” is not in the document; choose another, or give the page and place.",
+            f"文档中没有找到“{wanted.keyword}”；请更换关键字，或指定页码与位置。",
+        )
+    return PointPlacement(*found)
 
 
 def fresh_name(stem: str, taken: Iterable[str]) -> str:
@@ -352,25 +435,24 @@ def fresh_name(stem: str, taken: Iterable[str]) -> str:
 def _cms_size(chain: tuple[Certificate, ...], scheme: Scheme, bits: int, gm35275: bool) -> int:
     """Bytes of the CMS with the longest signature value that the scheme gives."""
     digest = bytes(48 if scheme.digest is DigestAlgorithm.SHA384 else 64 if scheme.digest is DigestAlgorithm.SHA512 else 32)
-    attributes = cms.signed_attributes(content_digest=digest, digest=scheme.digest, signing_certificate=chain[0], gm35275=gm35275)
+    attributes = cms.signed_attributes(
+        content_digest=digest, digest=scheme.digest, signing_certificate=chain[0], gm35275=gm35275
+    )
     longest = bytes((bits + 7) // 8 if scheme.suite is Suite.RSA else 72)
     return len(cms.signed_data(signed_attrs=attributes, signature=longest, scheme=scheme, certificates=chain, gm35275=gm35275))
 
 
-def place(page: Page, placement: Placement | CentrePlacement, picture: Picture) -> Box:
+def place(page: Page, placement: PagePlacement, picture: Picture) -> Box:
     """The seal's rectangle in user space.
 
-    :raises PlacementImpossible: its centre is not on the page
+    :raises OffThePage: its centre is not on the page
     """
     width, height = displayed_size_mm(page)
+    if isinstance(placement, PointPlacement):
+        return box_around(page, placement.x, placement.y, picture.width_mm, picture.height_mm)
     if isinstance(placement, CentrePlacement):
         return centred_box(page, width / 2, height / 2, picture.width_mm, picture.height_mm)
-    if not (0 <= placement.x_mm <= width and 0 <= placement.y_mm <= height):
-        raise PlacementImpossible(
-            f"The place ({placement.x_mm:g} mm, {placement.y_mm:g} mm) is not on page {page.number}, "
-            f"which is {width:.0f} mm wide and {height:.0f} mm high.",
-            f"位置（{placement.x_mm:g} 毫米，{placement.y_mm:g} 毫米）不在第 {page.number} 页上；该页宽 {width:.0f} 毫米，高 {height:.0f} 毫米。",
-        )
+    check_on_page(page, placement.x_mm, placement.y_mm)
     return centred_box(page, placement.x_mm, placement.y_mm, picture.width_mm, picture.height_mm)
 
 
@@ -421,6 +503,3 @@ def _evidence_of(cert: Certificate, source: RevocationSource, ocsps: dict[bytes,
         f"There is no revocation answer for {cert.subject}; seal at level T, or make its OCSP or CRL available.",
         f"没有 {cert.subject} 的吊销状态信息；请改用 T 级，或提供其 OCSP 或 CRL。",
     )
-
-
-_ = (OutsideCommonCase, from_user_space)

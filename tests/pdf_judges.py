@@ -20,7 +20,9 @@ logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
 
 def pdfsig(path: Path) -> list[bool]:
     """Per signature (document timestamps left out) whether poppler finds it valid; trust is another matter."""
-    done = subprocess.run(["pdfsig", "-nocert", str(path)], capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    done = subprocess.run(
+        ["pdfsig", "-nocert", str(path)], capture_output=True, text=True, errors="replace", timeout=60, check=False
+    )
     blocks = re.split(r"^Signature #\d+:", done.stdout, flags=re.M)[1:]
     return ["Signature is Valid." in block for block in blocks if "ETSI.RFC3161" not in block]
 
@@ -43,15 +45,19 @@ def pyhanko(data: bytes, roots: list[Certificate], password: bytes = b"") -> lis
     opinions = []
     for signature in reader.embedded_regular_signatures:
         status = validate_pdf_signature(signature, context)
-        opinions.append(
-            Opinion(status.intact, status.valid, status.trusted, bool(status.docmdp_ok), status.coverage.name)
-        )
+        opinions.append(Opinion(status.intact, status.valid, status.trusted, bool(status.docmdp_ok), status.coverage.name))
     return opinions
 
 
 def qpdf(path: Path) -> list[str]:
     """The complaints of ``qpdf --check``, without file names and numbers, so that two files can be compared."""
-    done = subprocess.run(["qpdf", "--check", str(path)], capture_output=True, text=True, errors="replace", timeout=60, check=False)
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if "WARNING" in line or "ERROR" in line or "error" in line.lower()]
+    done = subprocess.run(
+        ["qpdf", "--check", str(path)], capture_output=True, text=True, errors="replace", timeout=60, check=False
+    )
+    lines = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        if "WARNING" in line or "ERROR" in line or "error" in line.lower()
+    ]
     lines = [line for line in lines if not line.startswith(("No syntax", "errors that qpdf"))]
     return [re.sub(r"\d+", "#", line.replace(str(path), "FILE")) for line in lines]

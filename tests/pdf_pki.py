@@ -1,4 +1,4 @@
-"""Test material for sealing: a root, an issuing CA, a seal's certificate and a timestamp unit in any suite, made once per run."""
+"""Test material for sealing: a root, an issuing CA, a seal's certificate and a timestamp unit per suite, made once a run."""
 
 from __future__ import annotations
 

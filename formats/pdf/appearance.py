@@ -1,4 +1,4 @@
-"""A one-page vector PDF made into a form XObject once, and written into every document from there (ISO 32000-2 §8.10, §12.5.5)."""
+"""A one-page vector PDF made into a form XObject once and written into many documents (ISO 32000-2 §8.10, §12.5.5)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from formats.pdf.errors import OutsideCommonCase
 from formats.pdf.objects import MAX_DEPTH, Ref, Stream, name, real, serialise
 from formats.pdf.reader import PdfFile
-from formats.pdf.xref import decode
 from formats.pdf.writer import Appender
+from formats.pdf.xref import decode
 
 MAX_STREAMS = 256
 
 #: Matrix of the form so that it stands upright on a page displayed at that rotation (clockwise).
-_MATRIX = {0: b"1 0 0 1 0 0", 90: b"0 1 -1 0 0 0", 180: b"-1 0 0 -1 0 0", 270: b"0 -1 1 0 0 0"}
+MATRICES = {0: b"1 0 0 1 0 0", 90: b"0 1 -1 0 0 0", 180: b"-1 0 0 -1 0 0", 270: b"0 -1 1 0 0 0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Appearance:
         for index, piece in enumerate(self.pieces):
             head = piece.head(numbers)
             if index == 0:
-                head += b"/Matrix[%b]" % _MATRIX[rotate]
+                head += b"/Matrix[%b]" % MATRICES[rotate]
             appender.put_stream(numbers[index], head, piece.data)
         return numbers[0]
 
@@ -77,7 +77,9 @@ class _Importer:
             return self._join(b"[", b"]", [(b" ", item) for item in value], depth)
         return [serialise(value)], []
 
-    def _join(self, opening: bytes, closing: bytes, items: list[tuple[bytes, Any]], depth: int) -> tuple[list[bytes], list[int]]:
+    def _join(
+        self, opening: bytes, closing: bytes, items: list[tuple[bytes, Any]], depth: int
+    ) -> tuple[list[bytes], list[int]]:
         texts, links = [opening], []
         for prefix, item in items:
             inner, inner_links = self.split(item, depth + 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from crypto.errors import BadInput, Conflict, TooLarge, Unprocessable
 
 
@@ -49,7 +51,7 @@ class DamagedAndSigned(PdfProblem):
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(
-            "This PDF is damaged and already signed; repairing it would break its signatures. Ask its sender for an intact copy.",
+            "This PDF is damaged and already signed; a repair would break its signatures. Ask its sender for an intact copy.",
             "该 PDF 已损坏且已有签章，修复会使已有签章失效；请向提供者索取完好的文件。",
             reason=reason[:300],
         )
@@ -116,6 +118,7 @@ class NoSuchPage(PdfProblem):
             page=page,
             pages=pages,
         )
+        self.arguments = [page, pages]
 
 
 class PdfTooLarge(TooLarge):
@@ -129,3 +132,18 @@ class PdfTooLarge(TooLarge):
             f"该 PDF 超出限制：{what}（上限 {limit}）。",
             limit=limit,
         )
+
+
+class OffThePage(PdfProblem):
+    """The place asked for is not on the page."""
+
+    code = "pdf-off-the-page"
+
+    def __init__(self, page: int, place_mm: Sequence[float], size_mm: Sequence[float]) -> None:
+        (x, y), (width, height) = place_mm, size_mm
+        super().__init__(
+            f"The place ({x:g} mm, {y:g} mm) is not on page {page}, which is {width:.0f} mm wide and {height:.0f} mm high.",
+            f"位置（{x:g} 毫米，{y:g} 毫米）不在第 {page} 页上；该页宽 {width:.0f} 毫米，高 {height:.0f} 毫米。",
+            page=page,
+        )
+        self.arguments = [page, [x, y], [width, height]]

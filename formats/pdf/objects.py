@@ -1,8 +1,8 @@
 """PDF objects: a bounded parser that keeps the spans of what it read, and a serialiser (ISO 32000-2 §7.3).
 
 How objects look in Python: ``None``, ``bool``, ``int``, ``float``; a name is ``bytes`` with its slash (``b"/Type"``, escapes
-resolved); a string is :class:`PdfString`; a reference is :class:`Ref`; arrays are lists, dictionaries dicts keyed by names, and a
-stream is :class:`Stream`. Positions are offsets into the buffer that was parsed.
+resolved); a string is :class:`PdfString`; a reference is :class:`Ref`; arrays are lists, dictionaries are dicts keyed by names,
+and a stream is :class:`Stream`. Positions are offsets into the buffer that was parsed.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ class TopDict:
         fresh = b"".join(b"%b %b" % (key, value) for key, value in edits.items() if key not in self.spans)
         if fresh:
             raw = raw[:-2] + b"\n" + fresh + b">>"
-        for start, end, value in sorted(((*self.spans[key], value) for key, value in edits.items() if key in self.spans), reverse=True):
+        for start, end, value in sorted(
+            ((*self.spans[key], value) for key, value in edits.items() if key in self.spans), reverse=True
+        ):
             raw = raw[:start] + b" " + value + raw[end:]
         return raw
 
@@ -154,7 +156,7 @@ class Parser:
         raise OutsideCommonCase("an object cannot be read")
 
     def top_dict(self, pos: int) -> tuple[TopDict, int]:
-        """The dictionary at ``pos`` with the spans of its values; a key that comes twice is refused, for it cannot be edited."""
+        """The dictionary at ``pos`` with the spans of its values; a key that comes twice is refused."""
         match = _TOKEN.match(self.data, pos)
         if match is None or match.group(5) != b"<<":
             raise OutsideCommonCase("a dictionary is missing where one must be")

@@ -1,4 +1,4 @@
-"""The structure of one PDF: objects by number, catalog, pages. Sizes, depths and counts are bounded; cycles end in a named error."""
+"""The structure of one PDF: objects by number, catalog, pages. Sizes, depths and counts are bounded, cycles survived."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PdfFile:
     def _at(self, number: int, entry: Entry) -> tuple[Buffer, int, int]:
         if entry.container:
             data, offsets = self._container(entry.container)
-            start = self._index(number, entry.index, offsets)
+            start = self._index(number, entry.position, offsets)
             return data, start, 0
         found, generation, pos = object_header(self.data, entry.offset)
         if found != number or generation != entry.generation:
@@ -193,7 +193,9 @@ class PdfFile:
         found = self._descend(root, node, number, inherited)
         return self._page(number, *found, inherited)
 
-    def _descend(self, ref: Any, node: dict[bytes, Any], wanted: int, inherited: dict[bytes, Any]) -> tuple[Ref, dict[bytes, Any]]:
+    def _descend(
+        self, ref: Any, node: dict[bytes, Any], wanted: int, inherited: dict[bytes, Any]
+    ) -> tuple[Ref, dict[bytes, Any]]:
         """Walk to the ``wanted``-th leaf below ``node``, gathering inheritable attributes on the way down."""
         for _ in range(MAX_TREE_DEPTH):
             kids = self.resolve(node.get(b"/Kids"))

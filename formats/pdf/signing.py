@@ -1,4 +1,4 @@
-"""Signature fields and their dictionaries (ISO 32000-2 §12.7.5.5, §12.8.1), the room for their value, and the store of validation material.
+"""Signature fields and their dictionaries (ISO 32000-2 §12.7.5.5, §12.8.1), and the store of validation material.
 
 A revision is prepared with an empty /Contents, its digest is taken over everything else, and the value is put in last.
 """

@@ -1,4 +1,4 @@
-"""Incremental updates (ISO 32000-2 §7.5.6): new and changed objects behind the file, in the cross-reference style it already uses."""
+"""Incremental updates (ISO 32000-2 §7.5.6): new and changed objects behind the file, in its own cross-reference style."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _TEN_DIGITS = 9_999_999_999
 class Appender:
     """Collects revisions behind one file without copying the file.
 
-    ``tails`` holds the bytes of each revision as a bytearray, so that a signature can be put in later; the file's own bytes stay
-    as they are. One revision at a time: :meth:`number`, :meth:`put`, :meth:`change`, then :meth:`finish`.
+    ``tails`` holds the bytes of each revision as a bytearray, so that a signature can be put in later; the file's own bytes
+    stay as they are. One revision at a time: :meth:`number`, :meth:`put`, :meth:`change`, then :meth:`finish`.
     """
 
     def __init__(self, pdf: PdfFile) -> None:
@@ -124,7 +124,7 @@ class Appender:
 
 
 def with_member(pdf: PdfFile, appender: Appender, owner: Ref, key: bytes, member: bytes) -> None:
-    """Append ``member`` (as written) to the array that dictionary ``owner`` holds under ``key``, be it direct, indirect or absent.
+    """Append ``member`` (as written) to the array that ``owner`` holds under ``key``, be it direct, indirect or absent.
 
     :raises OutsideCommonCase: something else than an array is there
     """
@@ -146,5 +146,3 @@ def with_member(pdf: PdfFile, appender: Appender, owner: Ref, key: bytes, member
         appender.change(owner, top.edited({key: b"%b %b]" % (top.raw[start : end - 1].strip(), member)}))
     else:
         raise OutsideCommonCase("a list is something else")
-
-

@@ -23,12 +23,12 @@ _OBJECT = re.compile(rb"[\x00\t\n\x0c\r ]*+(\d{1,10})[\x00\t\n\x0c\r ]++(\d{1,5}
 
 
 class Entry(NamedTuple):
-    """Where an object is: at ``offset`` of the file, or as number ``index`` in object stream ``container``."""
+    """Where an object is: at ``offset`` of the file, or as number ``position`` in object stream ``container``."""
 
     offset: int
     generation: int
     container: int
-    index: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)

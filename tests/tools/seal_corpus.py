@@ -1,4 +1,4 @@
-"""Seal every PDF of a folder and let pdfsig, pyHanko and qpdf judge: ``python -m tests.tools.seal_corpus [FOLDER] [--out DIR]``.
+"""Seal every PDF of a folder; let pdfsig, pyHanko and qpdf judge: ``python -m tests.tools.seal_corpus [FOLDER] [--out DIR]``.
 
 Prints one line a file and a table of counts. The exit status is 1 if a file ends in anything but a sealed document that all
 three accept, or a refusal by name.
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crypto.errors import XinyinError
+from crypto.suites import Suite
 from seals.sealing import CentrePlacement, seal_pdf
 from tests import pdf_judges
 from tests.conftest import corpus_dir
 from tests.pdf_pki import NOW, material, pki
-from crypto.suites import Suite
 
 
 @dataclass(frozen=True)
