@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -47,10 +47,14 @@ class PublicKey:
 
     @classmethod
     def from_spki(cls, spki: bytes) -> PublicKey:
-        """Parse DER SubjectPublicKeyInfo.
+        """Parse DER SubjectPublicKeyInfo; one object per key, so that what libraries prepare for a key is prepared once.
 
         :raises UnsupportedKey: not RSA (2048 to 8192 bits), P-256 or SM2, or not a valid key of that kind
         """
+        return _load(spki)
+
+    @classmethod
+    def _parse(cls, spki: bytes) -> PublicKey:
         if sm2.is_sm2_spki(spki):
             return cls(Suite.SM2, spki, 256, sm2.load_public_key(spki))
         try:
@@ -85,20 +89,27 @@ class PublicKey:
             return False
         if self.suite is Suite.SM2:
             return sm2.verify(self._key, message, signature, user_id=sm2_id)
-        algorithm = _HASHES[scheme.digest]
         try:
-            if self.suite is Suite.RSA:
-                pad: padding.AsymmetricPadding = (
-                    padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH)
-                    if scheme.padding == "pss"
-                    else padding.PKCS1v15()
-                )
-                self._key.verify(signature, message, pad, algorithm)
-            else:
-                self._key.verify(signature, message, ec.ECDSA(algorithm))
+            self._key.verify(signature, message, *_parameters(scheme))
         except InvalidSignature:
             return False
         return True
+
+
+@lru_cache(maxsize=4096)
+def _load(spki: bytes) -> PublicKey:
+    return PublicKey._parse(spki)
+
+
+@lru_cache
+def _parameters(scheme: Scheme) -> tuple[Any, ...]:
+    """What ``cryptography`` wants behind the message: padding and hash, or the ECDSA object."""
+    algorithm = _HASHES[scheme.digest]
+    if scheme.suite is Suite.P256:
+        return (ec.ECDSA(algorithm),)
+    if scheme.padding == "pss":
+        return padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH), algorithm
+    return padding.PKCS1v15(), algorithm
 
 
 class Signer(Protocol):
@@ -130,7 +141,15 @@ class SoftwareKey:
 
     @classmethod
     def generate(cls, suite: Suite, *, rsa_bits: int = 2048) -> SoftwareKey:
-        """A fresh key; ``rsa_bits`` is 2048, 3072 or 4096."""
+        """A fresh key.
+
+        :raises UnsupportedKey: ``rsa_bits`` is not 2048, 3072 or 4096
+        """
+        if rsa_bits not in (2048, 3072, 4096):
+            raise UnsupportedKey(
+                f"RSA keys of {rsa_bits} bits are not made; choose 2048, 3072 or 4096.",
+                f"不生成 {rsa_bits} 位的 RSA 密钥；请选择 2048、3072 或 4096 位。",
+            )
         if suite is Suite.SM2:
             private = sm2.generate_private_key()
             return cls(suite, private, PublicKey.from_spki(sm2.public_spki(private)))
@@ -148,15 +167,34 @@ class SoftwareKey:
             )
         if self.suite is Suite.SM2:
             return sm2.sign(self._private, message)
-        algorithm = _HASHES[scheme.digest]
-        signature: bytes
-        if self.suite is Suite.RSA:
-            pad: padding.AsymmetricPadding = (
-                padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH)
-                if scheme.padding == "pss"
-                else padding.PKCS1v15()
-            )
-            signature = self._private.sign(message, pad, algorithm)
-        else:
-            signature = self._private.sign(message, ec.ECDSA(algorithm))
+        signature: bytes = self._private.sign(message, *_parameters(scheme))
         return signature
+
+    @classmethod
+    def from_pkcs8(cls, data: bytes) -> SoftwareKey:
+        """A key from unencrypted PKCS#8 in DER.
+
+        :raises UnsupportedKey: no such key, or of a kind that no suite covers
+        """
+        try:
+            key: Any = serialization.load_der_private_key(data, None)
+        except Exception:  # noqa: BLE001 - SM2 is unknown there, and hostile keys raise several kinds
+            sm2_key = sm2.load_private_key(data)
+            return cls(Suite.SM2, sm2_key, PublicKey.from_spki(sm2_key.public_key.spki))
+        if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            raise UnsupportedKey(
+                "This kind of private key is not supported; use RSA of at least 2048 bits, P-256 or SM2.",
+                "不支持此类私钥；请使用 2048 位以上的 RSA、P-256 或 SM2。",
+            )
+        spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        public = PublicKey.from_spki(spki)
+        return cls(public.suite, key, public)
+
+    def to_pkcs8(self) -> bytes:
+        """The key as unencrypted PKCS#8 in DER: development only, the file is the key."""
+        if self.suite is Suite.SM2:
+            return sm2.export_private_key(self._private)
+        encoded: bytes = self._private.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return encoded
