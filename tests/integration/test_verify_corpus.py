@@ -1,0 +1,120 @@
+"""Files from elsewhere: a verdict for each, in agreement with what their publishers say of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from verify.schemas import VerificationContext
+from verify.service import verify_bytes
+from verify.trust import TrustStore
+
+pytestmark = pytest.mark.corpus
+
+# file → [(intact, changes_after) of each signature that is not a document timestamp], as the manifest states or implies it.
+STATED: dict[str, list[tuple[bool, str]]] = {
+    "TEST_ESTEID2018_PAdES_B_enveloped.pdf": [(True, "none")],
+    "TEST_ESTEID2018_PAdES_T_enveloped.pdf": [(True, "none")],
+    "dss2236-hide.pdf": [(True, "undefined")],
+    "dss2554-certified-changes-permitted.pdf": [(True, "none")],
+    "extensions-direct.pdf": [(True, "permitted"), (True, "none")],
+    "extensions-indirect.pdf": [(True, "permitted"), (True, "none")],
+    "extensions-update-direct.pdf": [(True, "permitted"), (True, "none")],
+    "extensions-update-indirect.pdf": [(True, "permitted"), (True, "none")],
+    "form-update-no-override-appearance-stream-ap-indirect-sneaky.pdf": [(True, "undefined"), (True, "none")],
+    "form-update-no-override-appearance-stream-ap-indirect.pdf": [(True, "permitted"), (True, "none")],
+    "form-update-original-ap-type-wrong.pdf": [(True, "permitted"), (True, "none")],
+    "form-update-override-appearance-stream-ap-indirect-sneaky.pdf": [(True, "undefined"), (True, "none")],
+    "form-update-override-appearance-stream-ap-indirect.pdf": [(True, "permitted"), (True, "none")],
+    "form-update-override-appearance-stream.pdf": [(True, "permitted"), (True, "none")],
+    "hello_signed_INCSAVE_signed.pdf": [(True, "permitted"), (True, "none")],
+    "hello_signed_INCSAVE_signed_EDITED.pdf": [(True, "permitted"), (False, "permitted")],
+    "minimal-signed-twice-both-created.pdf": [(True, "permitted"), (True, "none")],
+    "minimal-signed-twice-second-created.pdf": [(True, "permitted"), (True, "none")],
+    "minimal-two-fields-signed-twice.pdf": [(True, "permitted"), (True, "none")],
+    "pades-bes.pdf": [(True, "none")],
+    "pades-lta-copied-doctst.pdf": [(True, "permitted")],
+    "pades-lta-dss-indirect-arrs-test.pdf": [(True, "permitted")],
+    "pades-ltv.pdf": [(True, "permitted")],
+    "pades-signed-annot-added.pdf": [(True, "annotation")],
+    "pdf-double-signer-info.pdf": [(True, "none")],
+    "pdf-signed-added-page.pdf": [(True, "undefined")],
+    "pdf-signed-corrupted.pdf": [(False, "undefined")],
+    "pdf-signed-original.pdf": [(True, "none")],
+    "sig-no-signed-attrs.pdf": [(True, "none")],
+    "sig-with-ski-sid.pdf": [(True, "none")],
+    "tail-uncovered.pdf": [(True, "undefined")],
+}
+
+
+@pytest.fixture(scope="module")
+def verdicts(corpus: Path) -> dict[str, dict[str, Any]]:
+    context = VerificationContext(trust=TrustStore())
+    return {
+        path.name: verify_bytes(path.read_bytes(), name=path.name, context=context)
+        for folder in ("pdf-signed", "pdf-plain", "ofd", "gm")
+        for path in sorted((corpus / folder).iterdir())
+    }
+
+
+def _codes(verdict: dict[str, Any]) -> set[str]:
+    return {r["code"] for r in verdict["reasons"]}
+
+
+@pytest.mark.parametrize("name", sorted(STATED))
+def test_integrity_and_changes_agree_with_the_publisher(name: str, verdicts: dict[str, dict[str, Any]]) -> None:
+    signatures = [s for s in verdicts[name]["signatures"] if s["format"] != "DOC-TIMESTAMP"]
+    assert [(s["intact"], s["changes_after"]) for s in signatures] == STATED[name]
+
+
+def test_every_file_gets_a_verdict_and_none_an_internal_error(verdicts: dict[str, dict[str, Any]]) -> None:
+    assert len(verdicts) > 120
+    assert [name for name, v in verdicts.items() if "internal-error" in _codes(v)] == []
+
+
+def test_without_anchors_nothing_passes_and_nothing_is_accepted(verdicts: dict[str, dict[str, Any]]) -> None:
+    assert {v["verdict"] for v in verdicts.values()} == {"INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"}
+    assert "accept" not in {v["answer"]["decision"] for v in verdicts.values()}
+
+
+def test_sneaky_changes_are_undefined_and_fail(verdicts: dict[str, dict[str, Any]]) -> None:
+    sneaky = [v for name, v in verdicts.items() if "sneaky" in name]
+    assert len(sneaky) == 2
+    assert {(v["verdict"], v["sub_indication"]) for v in sneaky} == {("TOTAL-FAILED", "FORMAT_FAILURE")}
+
+
+def test_published_failures_fail_for_the_published_reason(verdicts: dict[str, dict[str, Any]]) -> None:
+    added = verdicts["pdf-signed-added-page.pdf"]
+    assert (added["verdict"], added["sub_indication"]) == ("TOTAL-FAILED", "FORMAT_FAILURE")
+    assert "page-count" in _codes(added)
+    copied = verdicts["pades-lta-copied-doctst.pdf"]
+    assert [s["intact"] for s in copied["signatures"]] == [True, False]
+    assert verdicts["pdf-double-signer-info.pdf"]["signatures"][0]["format"] == "PDF-NOT-ETSI"
+    assert len(verdicts["pdf-double-signer-info.pdf"]["signatures"]) == 1
+    assert "signature-empty" in _codes(verdicts["pdf-with-empty-sig.pdf"])
+    assert "encapsulated-content" in _codes(verdicts["pdf-sig-with-econtent.pdf"])
+
+
+def test_unsigned_and_unreadable_files_are_told_apart_by_name(verdicts: dict[str, dict[str, Any]], corpus: Path) -> None:
+    plain = {p.name: verdicts[p.name] for p in (corpus / "pdf-plain").iterdir()}
+    assert {v["verdict"] for v in plain.values()} == {"NO-SIGNATURE", "UNREADABLE"}
+    unreadable = {name: _codes(v) for name, v in plain.items() if v["verdict"] == "UNREADABLE"}
+    assert all(codes <= {"password-needed", "damaged"} and codes for codes in unreadable.values()), unreadable
+    assert "not-a-document" in _codes(verdicts["malformed-pades.pdf"])
+
+
+def test_ofd_is_answered_with_its_own_reason(verdicts: dict[str, dict[str, Any]]) -> None:
+    ofd = [v for name, v in verdicts.items() if name.endswith(".ofd")]
+    assert len(ofd) >= 5
+    assert {frozenset(_codes(v)) for v in ofd} == {frozenset({"ofd-not-supported-yet"})}
+    assert {v["verdict"] for v in ofd} == {"UNREADABLE"}
+
+
+def test_levels_are_named(verdicts: dict[str, dict[str, Any]]) -> None:
+    first = {name: v["signatures"][0]["format"] for name, v in verdicts.items() if v["signatures"]}
+    assert first["pades-bes.pdf"] == "PAdES-B-B"
+    assert first["TEST_ESTEID2018_PAdES_T_enveloped.pdf"] == "PAdES-B-T"
+    assert first["pades-ltv.pdf"] == "PAdES-B-LTA"
+    assert first["sig-with-ski-sid.pdf"] == "PKCS7"

@@ -1,0 +1,462 @@
+"""What changed between a signed revision and a later one, judged on what the documents *are*, not on how they are stored.
+
+Both revisions are opened on their own and walked from the catalogue together; every difference is put into one of four
+classes. Objects that merely move in the file are no change; an object reached by a forbidden way is one, however it got there
+(shadow attacks re-point references to objects that were there all along, so looking at what an update adds is not enough).
+
+``permitted``: later signatures and seals, document timestamps, the evidence store (DSS), metadata, filled-in form fields;
+``annotation``: notes and stamps; ``undefined``: everything else (ISO 32000-2 §12.8.2, classes after EU DSS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import pikepdf
+
+from policies.verification import VerificationPolicy
+from verify import pdf as reader
+from verify.pdf import FormField, get
+
+
+class ChangeClass(IntEnum):
+    """Worse is greater."""
+
+    NONE = 0
+    PERMITTED = 1
+    ANNOTATION = 2
+    UNDEFINED = 3
+
+    @property
+    def label(self) -> str:
+        """The word of the verdict JSON."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference: where (a path of PDF names), how bad, and its kind.
+
+    ``kind``: signature | timestamp | evidence | evidence-removed | metadata | extension | form | annotation | undefined.
+    """
+
+    path: str
+    severity: ChangeClass
+    kind: str
+
+
+@dataclass
+class Comparison:
+    """All differences of two revisions, and where on which page later signatures and filled fields may show."""
+
+    changes: list[Change] = field(default_factory=list)
+    areas: dict[int, list[list[float]]] = field(default_factory=dict)
+    pages_before: int = 0
+    pages_after: int = 0
+    filled: set[str] = field(default_factory=set)
+
+    @property
+    def severity(self) -> ChangeClass:
+        return max((c.severity for c in self.changes), default=ChangeClass.NONE)
+
+    def kinds(self) -> set[str]:
+        """Kinds of all differences."""
+        return {c.kind for c in self.changes}
+
+    def paths(self, severity: ChangeClass) -> str:
+        """The first few places of that class, for a sentence."""
+        places = [c.path for c in self.changes if c.severity is severity]
+        return ", ".join(places[:3]) + (" …" if len(places) > 3 else "")
+
+
+class TooManyObjects(Exception):
+    """More nodes than the policy allows to visit."""
+
+
+# Keys that a signature field gets when it is signed, and a form field when it is filled in.
+_SIGNING_KEYS = {"/V", "/AP", "/AS", "/F", "/M", "/MK", "/DA", "/DR", "/Type", "/Subtype", "/Border", "/BS"}
+_FILLING_KEYS = {"/V", "/AP", "/AS", "/M", "/I", "/RV", "/Ff", "/F"}
+# Back-references and bookkeeping; what they lead to is compared where it lives.
+_LINKS = {"/Parent", "/P", "/Kids", "/StructParent", "/Popup", "/IRT"}
+_PAGE_BOOKKEEPING = {"/Annots", "/Parent", "/LastModified", "/Tabs", "/Metadata"}
+
+
+class RevisionComparer:
+    """Compares two opened revisions of one file."""
+
+    def __init__(self, before: pikepdf.Pdf, after: pikepdf.Pdf, policy: VerificationPolicy) -> None:
+        self.before = before
+        self.after = after
+        self.budget = policy.limits.objects
+        self.result = Comparison()
+        self._same: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+
+    def run(self) -> Comparison:
+        """Compare everything that can be reached.
+
+        :raises TooManyObjects: the documents are larger than the policy lets a comparison grow
+        """
+        pages_before, pages_after = reader.pages(self.before), reader.pages(self.after)
+        self.result.pages_before, self.result.pages_after = len(pages_before), len(pages_after)
+        for a, b in zip(pages_before, pages_after, strict=False):
+            self._take_as_same(a, b)
+        fields_before = {f.name: f for f in reader.fields(self.before)}
+        fields_after = {f.name: f for f in reader.fields(self.after)}
+        for name, one in fields_before.items():
+            other = fields_after.get(name)
+            if other is not None:
+                self._take_as_same(one.node, other.node)
+                for a, b in zip(one.widgets, other.widgets, strict=False):
+                    self._take_as_same(a, b)
+        self._catalogue()
+        self._trailer()
+        self._fields(fields_before, fields_after)
+        self._pages(pages_before, pages_after, fields_before, fields_after)
+        return self.result
+
+    # What may change
+
+    def _catalogue(self) -> None:
+        before, after = self.before.Root, self.after.Root
+        for key in _keys(before) | _keys(after):
+            a, b = get(before, key), get(after, key)
+            if key == "/AcroForm":
+                self._form(a, b)
+            elif key == "/Pages":
+                self._page_tree(a, b)
+            elif key == "/DSS":
+                self._evidence(a, b)
+            elif self._equal(a, b):
+                continue
+            elif key == "/Metadata" and _is_metadata(b):
+                self._note("/Root/Metadata", ChangeClass.PERMITTED, "metadata")
+            elif key == "/Names" and self._only_icons(a, b):
+                self._note("/Root/Names/AP", ChangeClass.ANNOTATION, "annotation")
+            elif key == "/Extensions" and isinstance(b, pikepdf.Dictionary):
+                self._note("/Root/Extensions", ChangeClass.PERMITTED, "extension")
+            elif key == "/Version" and (a is None or str(b) > str(a)):
+                self._note("/Root/Version", ChangeClass.PERMITTED, "extension")
+            else:
+                self._note(f"/Root{key}")
+
+    def _only_icons(self, a: Any, b: Any) -> bool:
+        """Whether a name dictionary differs in the appearances of notes only (Acrobat keeps the icons of notes there)."""
+        keys = (_keys(a) | _keys(b)) - {"/AP"}
+        return isinstance(b, pikepdf.Dictionary) and all(self._equal(get(a, key), get(b, key)) for key in keys)
+
+    def _trailer(self) -> None:
+        a, b = self.before.trailer.get("/Encrypt"), self.after.trailer.get("/Encrypt")
+        if (a is None) != (b is None) or not self._equal(a, b):
+            self._note("/Encrypt")
+        if not self._equal(self.before.trailer.get("/Info"), self.after.trailer.get("/Info")):
+            self._note("/Info", ChangeClass.PERMITTED, "metadata")
+
+    def _form(self, a: Any, b: Any) -> None:
+        if a is None and b is None:
+            return
+        if b is None:
+            self._note("/AcroForm")
+            return
+        for key in _keys(a) | _keys(b):
+            if key == "/Fields" or self._equal(get(a, key), get(b, key)):
+                continue
+            if key == "/SigFlags" or (key in {"/DR", "/DA"} and self._only_added(get(a, key), get(b, key))):
+                self._note(f"/AcroForm{key}", ChangeClass.PERMITTED, "extension")
+            elif key == "/NeedAppearances":
+                self._note("/AcroForm/NeedAppearances", ChangeClass.PERMITTED, "form")
+            else:
+                self._note(f"/AcroForm{key}")
+
+    def _only_added(self, a: Any, b: Any, depth: int = 0) -> bool:
+        """Whether a dictionary only gained entries (new fonts for a new stamp)."""
+        if a is None:
+            return True
+        if not (isinstance(a, pikepdf.Dictionary) and isinstance(b, pikepdf.Dictionary)) or depth > 4:
+            return self._equal(a, b)
+        return all(self._only_added(get(a, key), get(b, key), depth + 1) for key in _keys(a))
+
+    def _evidence(self, a: Any, b: Any) -> None:
+        if self._equal(a, b):
+            return
+        lost = [key for key in ("/Certs", "/OCSPs", "/CRLs") if len(reader.array(a, key)) > len(reader.array(b, key))]
+        self._note("/Root/DSS", ChangeClass.PERMITTED, "evidence-removed" if b is None or lost else "evidence")
+
+    # Fields
+
+    def _fields(self, before: dict[str, FormField], after: dict[str, FormField]) -> None:
+        for name, one in before.items():
+            other = after.get(name)
+            if other is None:
+                self._note(f"/AcroForm/{name} (removed)")
+                continue
+            self._field(one, other)
+        for name, new in after.items():
+            if name not in before:
+                self._new_field(name, new)
+
+    def _new_field(self, name: str, new: FormField) -> None:
+        value = get(new.node, "/V")
+        if new.kind != "/Sig":
+            self._note(f"/AcroForm/{name} (new {new.kind.lstrip('/') or 'field'})")
+        elif isinstance(value, pikepdf.Dictionary):
+            kind = "timestamp" if str(get(value, "/SubFilter")) == "/ETSI.RFC3161" else "signature"
+            self._note(f"/AcroForm/{name}", ChangeClass.PERMITTED, kind)
+        elif any(get(w, "/AP") is not None and _visible(w) for w in new.widgets):
+            # Painted, yet signed by nobody: it is a stamp that only looks like a signature.
+            self._note(f"/AcroForm/{name} (unsigned, visible)", ChangeClass.ANNOTATION, "annotation")
+        else:
+            self._note(f"/AcroForm/{name}", ChangeClass.PERMITTED, "form")
+
+    def _field(self, a: FormField, b: FormField) -> None:
+        signed_before = a.kind == "/Sig" and isinstance(get(a.node, "/V"), pikepdf.Dictionary)
+        signed_now = a.kind == "/Sig" and isinstance(get(b.node, "/V"), pikepdf.Dictionary)
+        if a.kind != b.kind or len(a.widgets) != len(b.widgets):
+            self._note(f"/AcroForm/{a.name} (kind)")
+            return
+        nodes = [(a.node, b.node)]
+        nodes += [(x, y) for x, y in zip(a.widgets, b.widgets, strict=True) if _id(x) != _id(a.node) or _id(x) == (0, 0)]
+        changed: set[str] = set()
+        for x, y in nodes:
+            changed |= {k for k in (_keys(x) | _keys(y)) - _LINKS if not self._equal(get(x, k), get(y, k))}
+        if not changed:
+            return
+        if signed_before:
+            self._note(f"/AcroForm/{a.name} (signed field: {', '.join(sorted(changed))})")
+        elif signed_now and changed <= _SIGNING_KEYS and "/AP" in changed and self._appearance_shared(a):
+            self._note(f"/AcroForm/{a.name} (appearance used elsewhere)")
+        elif signed_now and changed <= _SIGNING_KEYS:
+            kind = "timestamp" if str(get(b.node, "/V", "/SubFilter")) == "/ETSI.RFC3161" else "signature"
+            self._note(f"/AcroForm/{a.name}", ChangeClass.PERMITTED, kind)
+        elif a.kind == "/Sig":
+            self._note(f"/AcroForm/{a.name} (unsigned: {', '.join(sorted(changed))})", ChangeClass.ANNOTATION, "annotation")
+        elif changed <= _FILLING_KEYS and changed & {"/V", "/AS", "/RV", "/I"}:
+            self._filled(a, b)
+        elif changed <= {"/Ff", "/M", "/F"}:
+            self._note(f"/AcroForm/{a.name}", ChangeClass.PERMITTED, "form")
+        else:
+            # An appearance that changes while the value stays shows something the field does not say (shadow replace).
+            self._note(f"/AcroForm/{a.name} ({', '.join(sorted(changed))})")
+
+    def _appearance_shared(self, form_field: FormField) -> bool:
+        """Whether the field's former appearance also serves another part of the document.
+
+        Such an object is no longer the field's to exchange: what was signed as one thing would become two.
+        """
+        targets = {_id(x) for w in form_field.widgets for x in (get(w, "/AP"), get(w, "/AP", "/N"))} - {(0, 0)}
+        if not targets:
+            return False
+        for owner in self.before.objects:
+            stack: list[tuple[Any, str]] = [(owner, "")]
+            while stack:
+                node, via = stack.pop()
+                self.budget -= 1
+                if self.budget < 0:
+                    raise TooManyObjects
+                if node is not owner and _id(node) != (0, 0):
+                    if _id(node) in targets and via not in {"/AP", "/N"}:
+                        return True
+                elif isinstance(node, pikepdf.Array):
+                    stack += [(item, "[]") for item in node]
+                else:
+                    stack += [(get(node, key), key) for key in _keys(node)]
+        return False
+
+    def _filled(self, a: FormField, b: FormField) -> None:
+        """A field filled in: fine where it was empty; a value that was signed may not turn into another one."""
+        old = get(a.node, "/V")
+        had_value = old is not None and str(old).strip() not in ("", "/Off")
+        self.result.filled.add(a.name)
+        if had_value and not self._equal(old, get(b.node, "/V")):
+            self._note(f"/AcroForm/{a.name} (value that was signed)")
+        else:
+            self._note(f"/AcroForm/{a.name}", ChangeClass.PERMITTED, "form")
+
+    # Pages
+
+    def _page_tree(self, a: Any, b: Any) -> None:
+        """Attributes that pages inherit; their number and order is compared page by page."""
+        for key in (_keys(a) | _keys(b)) - {"/Kids", "/Count", "/Parent"}:
+            if not self._equal(get(a, key), get(b, key)):
+                self._note(f"/Pages{key}")
+
+    def _pages(
+        self, before: list[Any], after: list[Any], fields_before: dict[str, FormField], fields_after: dict[str, FormField]
+    ) -> None:
+        if len(before) != len(after):
+            self._note(f"/Pages ({len(before)} → {len(after)})")
+        old_widgets = _widget_names(fields_before.values())
+        new_widgets = _widget_names(fields_after.values())
+        changed = {c.path.split("/AcroForm/", 1)[-1].split(" ", 1)[0] for c in self.result.changes if "/AcroForm/" in c.path}
+        for number, (a, b) in enumerate(zip(before, after, strict=False), 1):
+            for key in (_keys(a) | _keys(b)) - _PAGE_BOOKKEEPING:
+                if key != "/StructParents" and not self._equal(get(a, key), get(b, key)):
+                    self._note(f"page {number}{key}")
+            self._annotations(number, a, b, old_widgets, new_widgets, changed)
+
+    def _annotations(
+        self, number: int, a: Any, b: Any, old_widgets: dict[Any, str], new_widgets: dict[Any, str], changed: set[str]
+    ) -> None:
+        old = [x for x in reader.array(a, "/Annots") if isinstance(x, pikepdf.Dictionary)]
+        new = [x for x in reader.array(b, "/Annots") if isinstance(x, pikepdf.Dictionary)]
+        matched: set[int] = set()
+        for one in old:
+            name = old_widgets.get(_id(one))
+            position = self._find(one, name, new, new_widgets, matched)
+            if position is None:
+                self._note(f"page {number}/Annots (removed{' ' + name if name else ''})", *_worse(name))
+                continue
+            matched.add(position)
+            other = new[position]
+            if name is None and not self._equal_without_links(one, other):
+                self._note(f"page {number}/Annots ({_subtype(other)} changed)", ChangeClass.ANNOTATION, "annotation")
+            if name in changed:
+                self._allow(number, other)
+        for position, other in enumerate(new):
+            if position in matched:
+                continue
+            name = new_widgets.get(_id(other))
+            if name is None:
+                self._note(f"page {number}/Annots ({_subtype(other)} added)", ChangeClass.ANNOTATION, "annotation")
+            else:
+                self._allow(number, other)
+
+    def _find(self, one: Any, name: str | None, new: list[Any], new_widgets: dict[Any, str], matched: set[int]) -> int | None:
+        """Position of the annotation that ``one`` has become: by object number, by field, else by equal content."""
+        for position, other in enumerate(new):
+            if position not in matched and _id(one) != (0, 0) and _id(one) == _id(other):
+                return position
+        for position, other in enumerate(new):
+            if position in matched:
+                continue
+            if (name is not None and new_widgets.get(_id(other)) == name) or (
+                name is None and self._equal_without_links(one, other)
+            ):
+                return position
+        return None
+
+    def _allow(self, number: int, widget: Any) -> None:
+        rect = reader.numbers(get(widget, "/Rect"))
+        if len(rect) == 4 and rect[0] != rect[2] and rect[1] != rect[3]:
+            self.result.areas.setdefault(number, []).append(rect)
+
+    # Equality
+
+    def _equal_without_links(self, a: Any, b: Any) -> bool:
+        return all(self._equal(get(a, k), get(b, k)) for k in (_keys(a) | _keys(b)) - _LINKS)
+
+    def _equal(self, a: Any, b: Any) -> bool:
+        """Deep equality of two objects of two files, without recursion, each pair of indirect objects looked at once."""
+        assumed: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+        stack = [(a, b)]
+        while stack:
+            x, y = stack.pop()
+            self.budget -= 1
+            if self.budget < 0:
+                raise TooManyObjects
+            indirect = (x.objgen, y.objgen) if _is_indirect(x) and _is_indirect(y) else None
+            if indirect is not None:
+                if indirect in self._same or indirect in assumed:
+                    continue
+                assumed.add(indirect)
+            if type(x) is not type(y):
+                return False
+            if isinstance(x, pikepdf.Stream):
+                if x.read_raw_bytes() != y.read_raw_bytes():
+                    return False
+                keys = (_keys(x) | _keys(y)) - {"/Length"}
+                stack += [(get(x, k), get(y, k)) for k in keys]
+            elif isinstance(x, pikepdf.Dictionary):
+                if _keys(x) != _keys(y):
+                    return False
+                stack += [(get(x, k), get(y, k)) for k in _keys(x) - _LINKS]
+                if "/Kids" in x and "/T" not in x and str(get(x, "/Type")) != "/Pages":
+                    stack.append((get(x, "/Kids"), get(y, "/Kids")))
+            elif isinstance(x, pikepdf.Array):
+                if len(x) != len(y):
+                    return False
+                stack += list(zip(x, y, strict=True))
+            elif isinstance(x, pikepdf.String):
+                if bytes(x) != bytes(y):
+                    return False
+            elif x != y:
+                return False
+        self._same |= assumed
+        return True
+
+    def _take_as_same(self, a: Any, b: Any) -> None:
+        """References to these two count as equal: they are compared on their own, with rules of their own."""
+        if _is_indirect(a) and _is_indirect(b):
+            self._same.add((a.objgen, b.objgen))
+
+    def _note(self, path: str, severity: ChangeClass = ChangeClass.UNDEFINED, kind: str = "undefined") -> None:
+        self.result.changes.append(Change(path, severity, kind))
+
+
+def compare(before: pikepdf.Pdf, after: pikepdf.Pdf, policy: VerificationPolicy) -> Comparison:
+    """All differences between two revisions. :raises TooManyObjects:"""
+    return RevisionComparer(before, after, policy).run()
+
+
+def forbidden_by_certification(signature: Any, comparison: Comparison) -> str:
+    """What a certification (DocMDP) or a FieldMDP forbids of these changes; "" if nothing (ISO 32000-2 §12.8.2)."""
+    level = 4
+    for reference in reader.array(signature, "/Reference"):
+        method, parameters = str(get(reference, "/TransformMethod")), get(reference, "/TransformParams")
+        if method == "/DocMDP":
+            stated = get(parameters, "/P")
+            level = stated if isinstance(stated, int) else 2
+        elif method == "/FieldMDP":
+            locked = _locked(parameters, comparison.filled)
+            if locked:
+                return f"FieldMDP: {', '.join(sorted(locked)[:3])}"
+    kinds = comparison.kinds()
+    if level == 1 and kinds - {"evidence", "evidence-removed", "timestamp", "extension", "metadata"}:
+        return "DocMDP P=1"
+    if level == 2 and "annotation" in kinds:
+        return "DocMDP P=2"
+    return ""
+
+
+def _locked(parameters: Any, filled: set[str]) -> set[str]:
+    """Filled fields that a FieldMDP or SigFieldLock dictionary locks."""
+    action = str(get(parameters, "/Action"))
+    named = {str(f) for f in reader.array(parameters, "/Fields")}
+    covered = {f for f in filled if any(f == n or f.startswith(n + ".") for n in named)}
+    return {"/All": filled, "/Include": covered, "/Exclude": filled - covered}.get(action, set())
+
+
+def _keys(node: Any) -> set[str]:
+    return set(node.keys()) if isinstance(node, pikepdf.Dictionary | pikepdf.Stream) else set()
+
+
+def _is_indirect(node: Any) -> bool:
+    return isinstance(node, pikepdf.Object) and bool(node.is_indirect)
+
+
+def _id(node: Any) -> tuple[int, int]:
+    return node.objgen if _is_indirect(node) else (0, 0)
+
+
+def _is_metadata(node: Any) -> bool:
+    return isinstance(node, pikepdf.Stream) and str(get(node, "/Type")) == "/Metadata"
+
+
+def _subtype(node: Any) -> str:
+    return str(get(node, "/Subtype") or "?").lstrip("/")[:20]
+
+
+def _visible(widget: Any) -> bool:
+    rect = reader.numbers(get(widget, "/Rect"))
+    return len(rect) == 4 and rect[0] != rect[2] and rect[1] != rect[3]
+
+
+def _widget_names(fields: Iterable[FormField]) -> dict[Any, str]:
+    return {_id(w): f.name for f in fields for w in f.widgets if _id(w) != (0, 0)}
+
+
+def _worse(name: str | None) -> tuple[ChangeClass, str]:
+    """A widget that vanishes hides a field of the document; a note that vanishes is a note less."""
+    return (ChangeClass.UNDEFINED, "undefined") if name else (ChangeClass.ANNOTATION, "annotation")

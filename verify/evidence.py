@@ -1,0 +1,81 @@
+"""Evidence that a document carries for its own verification: the DSS (EN 319 142-1 §5.4.2) and what signatures hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pikepdf
+from asn1crypto import core
+
+from crypto.errors import XinyinError
+from formats.x509 import Certificate
+from verify import pdf as reader
+from verify.cms import Examined
+
+_ADBE_REVOCATION = "1.2.840.113583.1.1.8"
+_MAX_ITEMS = 500
+_MAX_BYTES = 16 * 1024 * 1024
+
+
+@dataclass
+class Evidence:
+    """Certificates, and DER of OCSP answers and CRLs."""
+
+    certificates: list[Certificate] = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
+
+
+def of_document(pdf: pikepdf.Pdf) -> Evidence:
+    """Everything in the document's DSS, /VRI included (its entries point to the same streams)."""
+    found = Evidence()
+    dss = reader.get(pdf.Root, "/DSS")
+    if dss is None:
+        return found
+    for der in _streams(dss, "/Certs"):
+        try:
+            found.certificates.append(Certificate.parse(der))
+        except XinyinError:
+            continue
+    found.answers = [*_streams(dss, "/OCSPs"), *_streams(dss, "/CRLs")]
+    return found
+
+
+def of_signature(examined: Examined) -> list[bytes]:
+    """Answers inside the signature: CMS crls, and Adobe's revocationInfoArchival attribute (ISO 32000-2 §12.8.3.3.2)."""
+    if examined.view is None or examined.signer is None:
+        return []
+    found = list(examined.view.crl_ders[:_MAX_ITEMS])
+    for value in examined.signer.attributes.get(_ADBE_REVOCATION, ())[:4]:
+        found += _archival(value)
+    return found
+
+
+def _archival(value: bytes) -> list[bytes]:
+    """RevocationInfoArchival ::= SEQUENCE { crl [0] SEQUENCE OF CRL, ocsp [1] SEQUENCE OF OCSPResponse, … }"""
+    found: list[bytes] = []
+    try:
+        for part in core.Sequence.load(value):
+            if part.tag in (0, 1):
+                found += [item.dump() for item in core.SequenceOf.load(part.contents, spec=core.Any)]
+    except Exception:  # noqa: BLE001 - asn1crypto raises what it likes on hostile input
+        return found
+    return found[:_MAX_ITEMS]
+
+
+def _streams(dss: Any, key: str) -> list[bytes]:
+    """Decoded streams of an array, bounded in number and size."""
+    found: list[bytes] = []
+    total = 0
+    for item in reader.array(dss, key)[:_MAX_ITEMS]:
+        if not isinstance(item, pikepdf.Stream):
+            continue
+        try:
+            data = item.read_bytes()
+        except (pikepdf.PdfError, RuntimeError, NotImplementedError):
+            continue
+        total += len(data)
+        if total > _MAX_BYTES:
+            break
+        found.append(data)
+    return found

@@ -1,0 +1,127 @@
+"""The licence inside a document: its attached metadata (GB/T 36903), and what the register says of it at the time asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pikepdf
+
+from policies.verification import VerificationPolicy
+from verify import pdf as reader
+from verify.answer import Part
+from verify.pdf import PdfDocument
+from verify.reasons import Reason, reason
+from verify.schemas import LicenceStatus, VerificationContext, rfc3339
+
+METADATA_NAMES = frozenset({"metadata.json", "licence-metadata.json"})
+_MAX_METADATA = 256 * 1024
+_CHINA = timedelta(hours=8)
+
+
+@dataclass(frozen=True)
+class LicenceData:
+    """What a licence says of itself. ``fields`` is None where an attachment of the right name cannot be read."""
+
+    identifier: str
+    fields: dict[str, Any] | None
+
+
+def find(document: PdfDocument, policy: VerificationPolicy) -> LicenceData | None:
+    """The licence metadata attached to the document: a JSON object that names a 证照标识 (ZZBS)."""
+    for name, specification in _attachments(document, policy.limits.attachments):
+        if name not in METADATA_NAMES:
+            continue
+        stream = reader.get(specification, "/EF", "/F")
+        if not isinstance(stream, pikepdf.Stream):
+            continue
+        try:
+            data = stream.read_bytes()
+            fields = json.loads(data) if len(data) <= _MAX_METADATA else None
+        except (pikepdf.PdfError, RuntimeError, NotImplementedError, ValueError, RecursionError):
+            fields = None
+        if isinstance(fields, dict) and isinstance(fields.get("ZZBS"), str):
+            return LicenceData(fields["ZZBS"][:200], fields)
+        if not isinstance(fields, dict):
+            return LicenceData("", None)
+    return None
+
+
+def judge(
+    licence: LicenceData | None, region: str | None, context: VerificationContext, now: datetime
+) -> tuple[dict[str, Any] | None, Reason | Part | None]:
+    """The ``licence`` block, and what it means for the answer.
+
+    Metadata under a seal that leads to no list are a claim like any other: the register is asked all the same, because a
+    withdrawn licence is refused whoever sealed the copy.
+    """
+    if licence is None:
+        return None, None
+    if licence.fields is None:
+        return {"identifier": None, "status": "unknown"}, reason("licence-metadata-unreadable", "WARN")
+    fields = licence.fields
+    known = context.licences.status(licence.identifier, now) if context.licences is not None else None
+    block = {
+        "identifier": licence.identifier,
+        "type": _string(fields, "ZZLXMC"),
+        "number": _string(fields, "ZZBH"),
+        "issuer": _string(fields, "ZZBFJG"),
+        "holder": _string(fields, "CZZT"),
+        "valid_from": _date(fields, "ZZYXQQSRQ"),
+        "valid_to": _date(fields, "ZZYXQJZRQ"),
+        "status": known.status if known else "unknown",
+        "since": rfc3339(known.since) if known else None,
+        "source": known.source if known else None,
+    }
+    return block, _finding(licence, known, fields, now)
+
+
+def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str, Any], now: datetime) -> Reason | Part:
+    values = {"id": licence.identifier, "since": rfc3339(known.since) or "?" if known else "?"}
+    if known is not None and known.status != "in-force":
+        code = {
+            "withdrawn": "licence-withdrawn",
+            "suspended": "licence-suspended",
+            "expired": "licence-expired",
+            "superseded": "licence-superseded",
+        }.get(known.status, "licence-unknown")
+        return reason(code, "WARN", state=known.state_zh or known.status, **values)
+    end = _date(fields, "ZZYXQJZRQ")
+    today = (now.astimezone(UTC) + _CHINA).date().isoformat()
+    if end is not None and end < today:
+        return reason("licence-expired", "WARN", id=licence.identifier, since=end)
+    if known is None:
+        return reason("licence-unknown", "WARN", id=licence.identifier)
+    return Part("ok", f"The licence {licence.identifier} is in force.", f"证照 {licence.identifier} 有效。")
+
+
+def _attachments(document: PdfDocument, limit: int) -> list[tuple[str, Any]]:
+    """(file name, file specification) from the name tree of embedded files and from /AF, bounded."""
+    found: list[tuple[str, Any]] = []
+    stack = [reader.get(document.pdf.Root, "/Names", "/EmbeddedFiles")]
+    visited = 0
+    while stack and visited < limit:
+        node = stack.pop()
+        visited += 1
+        stack += reader.array(node, "/Kids")[:limit]
+        found += [(_name(spec), spec) for spec in reader.array(node, "/Names")[1::2][:limit]]
+    found += [(_name(spec), spec) for spec in reader.array(document.pdf.Root, "/AF")[:limit]]
+    return found[:limit]
+
+
+def _name(specification: Any) -> str:
+    value = reader.get(specification, "/UF") or reader.get(specification, "/F")
+    return str(value) if isinstance(value, pikepdf.String) else ""
+
+
+def _string(fields: dict[str, Any], key: str) -> str | None:
+    value = fields.get(key)
+    return value[:500] if isinstance(value, str) and value else None
+
+
+def _date(fields: dict[str, Any], key: str) -> str | None:
+    """YYYYMMDD (or with hyphens) as YYYY-MM-DD; None for 长期 and anything else."""
+    digits = str(fields.get(key) or "").replace("-", "")
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}" if len(digits) == 8 and digits.isdigit() else None

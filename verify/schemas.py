@@ -1,0 +1,141 @@
+"""What crosses the verifier's boundary: indications, the context of a verification, and the Protocols that others fill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from policies import verification as policy_files
+from policies.verification import VerificationPolicy
+
+if TYPE_CHECKING:
+    from formats.x509 import Certificate
+    from verify.trust import TrustStore
+
+
+class Verdict(StrEnum):
+    """What the verifier says of a file; the first three are also the indications of a signature (EN 319 102-1 §5.1.2)."""
+
+    TOTAL_PASSED = "TOTAL-PASSED"
+    INDETERMINATE = "INDETERMINATE"
+    TOTAL_FAILED = "TOTAL-FAILED"
+    NO_SIGNATURE = "NO-SIGNATURE"
+    UNREADABLE = "UNREADABLE"
+
+
+EXIT_STATUS: dict[str, int] = {
+    Verdict.TOTAL_PASSED: 0,
+    Verdict.INDETERMINATE: 10,
+    Verdict.TOTAL_FAILED: 20,
+    Verdict.NO_SIGNATURE: 30,
+    Verdict.UNREADABLE: 40,
+}
+DECISION_EXIT_STATUS = {"accept": 0, "check": 10, "refuse": 20}
+_WORST_FIRST = (20, 40, 30, 10, 0)
+
+
+def exit_status(verdicts: list[dict[str, Any]], *, decide: bool = False) -> int:
+    """Exit status of ``xinyin verify``: of several files the worst counts (20, 40, 30, 10, 0 in that order).
+
+    :param decide: follow the answer (accept 0, check 10, refuse 20) instead of the verdict
+    """
+    if decide:
+        statuses = {DECISION_EXIT_STATUS[v["answer"]["decision"]] for v in verdicts}
+    else:
+        statuses = {EXIT_STATUS[v["verdict"]] for v in verdicts}
+    return next((status for status in _WORST_FIRST if status in statuses), 0)
+
+
+@dataclass(frozen=True)
+class SealStatus:
+    """State of a seal at a time, as its register or a signed status list tells it."""
+
+    id: str
+    name: str
+    region: str
+    status: str  # in-force | suspended | revoked | expired
+    since: datetime | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class LicenceStatus:
+    """State of a licence at a time: in-force | suspended | withdrawn | expired | superseded; ``state_zh`` e.g. 撤销."""
+
+    identifier: str
+    type_name: str
+    status: str
+    state_zh: str = ""
+    since: datetime | None = None
+    region: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ImpressionStatus:
+    """Public state of one sealed document: valid | voided | replaced."""
+
+    status: str
+    since: datetime | None = None
+    reason: str = ""
+    replaced_by: str | None = None
+
+
+class SealStatusProvider(Protocol):
+    """Who can tell the state of a seal."""
+
+    def status(self, es_id: str, at: datetime) -> SealStatus | None: ...
+
+
+class LicenceStatusProvider(Protocol):
+    """Who can tell the state of a licence."""
+
+    def status(self, identifier: str, at: datetime) -> LicenceStatus | None: ...
+
+
+class ImpressionStatusProvider(Protocol):
+    """Who can tell whether one sealed document still stands. ``document_sha256`` is of the revision a signature covers."""
+
+    def status(self, document_sha256: str) -> ImpressionStatus | None: ...
+
+
+class RevocationProvider(Protocol):
+    """Who can fetch revocation evidence: DER of OCSPResponses or CRLs, none if there is none to be had."""
+
+    def evidence(self, cert: Certificate, issuer: Certificate) -> list[bytes]: ...
+
+
+class RecognitionProvider(Protocol):
+    """Who knows whether a region's documents are recognised for a matter: True, False, or None for "no rule"."""
+
+    def recognised(self, region: str, matter: str) -> bool | None: ...
+
+
+@dataclass
+class VerificationContext:
+    """All that a verification may lean on besides the bytes.
+
+    ``at`` is the time asked about (None: now); ``offline`` keeps the revocation provider from being asked.
+    """
+
+    trust: TrustStore
+    at: datetime | None = None
+    offline: bool = False
+    revocation: RevocationProvider | None = None
+    seals: SealStatusProvider | None = None
+    licences: LicenceStatusProvider | None = None
+    impressions: ImpressionStatusProvider | None = None
+    recognition: RecognitionProvider | None = None
+    matter: str | None = None
+    policy: VerificationPolicy = field(default_factory=policy_files.load)
+
+    def time(self) -> datetime:
+        """The time asked about, in UTC."""
+        return (self.at or datetime.now(UTC)).astimezone(UTC)
+
+
+def rfc3339(moment: datetime | None) -> str | None:
+    """``2026-11-21T22:30:17Z``; None stays None."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
