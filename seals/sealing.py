@@ -20,6 +20,7 @@ from crypto.errors import BadInput, Unavailable
 from crypto.keys import Signer, digest
 from crypto.suites import DigestAlgorithm, Scheme, Suite
 from formats import cms
+from formats.ocsp import OcspResponse
 from formats.pdf import appearance
 from formats.pdf.errors import OutsideCommonCase, PdfTooLarge
 from formats.pdf.geometry import Box, box_around, centred_box, check_on_page, displayed_size_mm
@@ -46,6 +47,7 @@ _RANK = {"B": 0, "T": 1, "LT": 2, "LTA": 3}
 MAX_DOCUMENT = 1 << 30
 """Bytes of a document that is sealed in memory or through a memory map."""
 
+MAX_CHAINS = 16
 _SLACK = 64
 _TOKEN_SLACK = 512
 
@@ -311,8 +313,7 @@ class _Job:
     def reserved(self) -> int:
         """Bytes to keep for the signature: its exact size without a timestamp, and the size of this source's tokens."""
         material = self.material
-        chain = (material.certificate, *material.chain)
-        size = _cms_size(chain, material.scheme, material.signer.public_key.bits, self.format == "gm35275")
+        size = _cms_size(travelling(material), material.scheme, material.signer.public_key.bits, self.format == "gm35275")
         if self.timestamps is not None and self.level != "B":
             size += self._token_room()
         return size + _SLACK
@@ -341,7 +342,7 @@ class _Job:
             signed_attrs=attributes,
             signature=signature,
             scheme=material.scheme,
-            certificates=(material.certificate, *material.chain),
+            certificates=travelling(material),
             unsigned_attrs=[cms.timestamp_attribute(token) for token in tokens],
             gm35275=gm35275,
         )
@@ -403,6 +404,11 @@ class _Job:
             pool += [cert for cert in extra if cert not in pool]
             starts.append(signer)
         return gather_evidence(starts, pool, self.revocation)
+
+
+def travelling(material: SealingMaterial) -> tuple[Certificate, ...]:
+    """The certificates that travel in the signature: the signer's and its issuers, without the root."""
+    return (material.certificate, *(cert for cert in material.chain if not cert.is_self_issued))
 
 
 def _writer(writer: str, repaired: bool) -> str:
@@ -476,29 +482,42 @@ def token_certificates(token: bytes) -> tuple[list[Certificate], Certificate]:
 def gather_evidence(starts: Sequence[Certificate], pool: Sequence[Certificate], source: RevocationSource) -> ValidationMaterial:
     """OCSP answers (else CRLs) for end entities, CRLs (else OCSP answers) for CAs, up each chain to its root.
 
+    An OCSP responder that may itself be revoked (no ocsp-nocheck, RFC 6960 §4.2.2.2.1) counts as one more end entity.
+
     :raises NoEvidence: a certificate has neither
     """
     certificates: dict[bytes, None] = {}
     ocsps: dict[bytes, None] = {}
     crls: dict[bytes, None] = {}
-    for start in starts:
+    waiting = list(starts)
+    for start in waiting:
         current: Certificate | None = start
         while current is not None and current.der not in certificates:
             certificates[current.der] = None
             if current.is_self_issued:
                 break
-            _evidence_of(current, source, ocsps, crls)
-            current = next((c for c in pool if c.subject_der == current.issuer_der and c.is_ca), None)
+            kind, answer = _evidence_of(current, source)
+            (ocsps if kind == "ocsp" else crls)[answer] = None
+            if kind == "ocsp":
+                responders = OcspResponse.parse(answer).certificates
+                certificates.update({cert.der: None for cert in responders if cert.ocsp_nocheck})
+                waiting += [cert for cert in responders if not cert.ocsp_nocheck and len(waiting) < MAX_CHAINS]
+            current = _issuer(current, pool)
     return ValidationMaterial(tuple(certificates), tuple(ocsps), tuple(crls))
 
 
-def _evidence_of(cert: Certificate, source: RevocationSource, ocsps: dict[bytes, None], crls: dict[bytes, None]) -> None:
-    order = (source.crl_for, source.ocsp_for) if cert.is_ca else (source.ocsp_for, source.crl_for)
-    for ask in order:
-        answer = ask(cert)
+def _issuer(cert: Certificate, pool: Sequence[Certificate]) -> Certificate | None:
+    for candidate in pool:
+        if candidate.subject_der == cert.issuer_der and candidate.is_ca and cert.is_signed_by(candidate.public_key):
+            return candidate
+    return None
+
+
+def _evidence_of(cert: Certificate, source: RevocationSource) -> tuple[Literal["ocsp", "crl"], bytes]:
+    for kind in ("crl", "ocsp") if cert.is_ca else ("ocsp", "crl"):
+        answer = source.crl_for(cert) if kind == "crl" else source.ocsp_for(cert)
         if answer:
-            (crls if ask == source.crl_for else ocsps)[answer] = None
-            return
+            return ("crl" if kind == "crl" else "ocsp"), answer
     raise NoEvidence(
         f"There is no revocation answer for {cert.subject}; seal at level T, or make its OCSP or CRL available.",
         f"没有 {cert.subject} 的吊销状态信息；请改用 T 级，或提供其 OCSP 或 CRL。",

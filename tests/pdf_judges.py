@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.validation import validate_pdf_signature
+from pyhanko.sign.validation.ades import ades_lta_validation, simulate_future_ades_lta_validation
+from pyhanko.sign.validation.policy_decl import (
+    PdfSignatureValidationSpec,
+    RevinfoOnlineFetchingRule,
+    RevocationInfoGatheringSpec,
+    SignatureValidationSpec,
+)
 from pyhanko_certvalidator import ValidationContext
+from pyhanko_certvalidator.context import CertValidationPolicySpec
+from pyhanko_certvalidator.policy_decl import REQUIRE_REVINFO, CertRevTrustPolicy
+from pyhanko_certvalidator.registry import SimpleTrustManager
 
 from formats.x509 import Certificate
 
@@ -24,7 +36,7 @@ def pdfsig(path: Path) -> list[bool]:
         ["pdfsig", "-nocert", str(path)], capture_output=True, text=True, errors="replace", timeout=60, check=False
     )
     blocks = re.split(r"^Signature #\d+:", done.stdout, flags=re.M)[1:]
-    return ["Signature is Valid." in block for block in blocks if "ETSI.RFC3161" not in block]
+    return ["Signature is Valid." in block for block in blocks if "Signature Type: unknown" not in block]
 
 
 @dataclass(frozen=True)
@@ -61,3 +73,23 @@ def qpdf(path: Path) -> list[str]:
     ]
     lines = [line for line in lines if not line.startswith(("No syntax", "errors that qpdf"))]
     return [re.sub(r"\d+", "#", line.replace(str(path), "FILE")) for line in lines]
+
+
+def pyhanko_lta(data: bytes, roots: list[Certificate], years_later: float = 0.0) -> tuple[str, str]:
+    """pyHanko's PAdES-LTA verdict from the document's own store, offline, revocation evidence required for every certificate.
+
+    :param years_later: > 0 asks for that date, as if the timestamps had been kept up
+    :return: indication and sub-indication (ETSI EN 319 102-1)
+    """
+    trust = SimpleTrustManager.build(trust_roots=[root.asn1 for root in roots])
+    policy = CertValidationPolicySpec(trust, CertRevTrustPolicy(REQUIRE_REVINFO))
+    spec = PdfSignatureValidationSpec(
+        SignatureValidationSpec(policy, RevocationInfoGatheringSpec(online_fetching_rule=RevinfoOnlineFetchingRule.LOCAL_ONLY))
+    )
+    signature = PdfFileReader(BytesIO(data)).embedded_regular_signatures[0]
+    if years_later:
+        later = datetime.now(UTC) + timedelta(days=365 * years_later)
+        result = asyncio.run(simulate_future_ades_lta_validation(signature, spec, later))
+    else:
+        result = asyncio.run(ades_lta_validation(signature, spec))
+    return result.ades_subindic.status.name, result.ades_subindic.name if hasattr(result.ades_subindic, "name") else ""

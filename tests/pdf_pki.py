@@ -6,9 +6,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from asn1crypto import tsp
+
+from crypto import keys
 from crypto.keys import SoftwareKey
-from crypto.suites import RSA_PSS_SHA256, Scheme, Suite, default_scheme
-from formats.x509 import EKU_DOCUMENT_SIGNING, EKU_TIME_STAMPING, Certificate, CertificateSpec, Subject, build_certificate
+from crypto.suites import RSA_PSS_SHA256, DigestAlgorithm, Scheme, Suite, default_scheme
+from formats import cms
+from formats.asn1 import digest_algorithm
+from formats.crl import CrlSpec, build_crl
+from formats.ocsp import Answer, CertId, build_response
+from formats.x509 import (
+    EKU_DOCUMENT_SIGNING,
+    EKU_OCSP_SIGNING,
+    EKU_TIME_STAMPING,
+    Certificate,
+    CertificateSpec,
+    Subject,
+    build_certificate,
+)
 from seals.picture import Picture, draw, standard_spec
 from seals.sealing import SealingMaterial
 
@@ -27,6 +42,8 @@ class Pki:
     seal: Certificate
     tsa_key: SoftwareKey
     tsa: Certificate
+    ocsp_key: SoftwareKey
+    ocsp: Certificate
 
 
 def _certificate(
@@ -39,6 +56,9 @@ def _certificate(
         NOW - timedelta(days=30),
         NOW + timedelta(days=3650 if more.get("is_ca") else 700),
         issuer=issuer,
+        # pyHanko looks at OCSP answers in hand only for certificates that name a responder.
+        ocsp_urls=() if more.get("is_ca") or more.get("ocsp_nocheck") else ("http://ocsp.invalid/",),
+        crl_urls=("http://crl.invalid/root.crl",) if issuer is not None and more.get("is_ca") else (),
         **more,  # type: ignore[arg-type]
     )
     return build_certificate(spec, issuer_key)
@@ -46,7 +66,7 @@ def _certificate(
 
 @lru_cache(maxsize=4)
 def pki(suite: Suite) -> Pki:
-    root_key, ca_key, seal_key, tsa_key = (SoftwareKey.generate(suite) for _ in range(4))
+    root_key, ca_key, seal_key, tsa_key, ocsp_key = (SoftwareKey.generate(suite) for _ in range(5))
     usage = ("keyCertSign", "cRLSign", "digitalSignature")
     root = _certificate("样本根 Root", root_key, None, root_key, 11, is_ca=True, key_usage=usage)
     ca = _certificate("样本签发 CA", ca_key, root, root_key, 12, is_ca=True, path_len=0, key_usage=usage)
@@ -70,7 +90,75 @@ def pki(suite: Suite) -> Pki:
         extended_key_usage=(EKU_TIME_STAMPING,),
         extended_key_usage_critical=True,
     )
-    return Pki(suite, root_key, root, ca_key, ca, seal_key, seal, tsa_key, tsa)
+    ocsp = _certificate(
+        "样本 OCSP",
+        ocsp_key,
+        ca,
+        ca_key,
+        15,
+        key_usage=("digitalSignature",),
+        extended_key_usage=(EKU_OCSP_SIGNING,),
+        ocsp_nocheck=True,
+    )
+    return Pki(suite, root_key, root, ca_key, ca, seal_key, seal, tsa_key, tsa, ocsp_key, ocsp)
+
+
+class Tsa:
+    """A timestamp unit in process."""
+
+    def __init__(self, p: Pki) -> None:
+        self.pki = p
+        self.asked = 0
+
+    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes:
+        self.asked += 1
+        p = self.pki
+        content = tsp.TSTInfo(
+            {
+                "version": "v1",
+                "policy": "1.3.6.1.4.1.99999.1",
+                "message_imprint": {"hash_algorithm": digest_algorithm(digest_alg), "hashed_message": digest},
+                "serial_number": 1000 + self.asked,
+                "gen_time": datetime.now(UTC).replace(microsecond=0),
+            }
+        ).dump()
+        scheme = default_scheme(p.suite)
+        attributes = cms.signed_attributes(
+            content_digest=keys.digest(scheme.digest, content),
+            digest=scheme.digest,
+            signing_certificate=p.tsa,
+            content_type="1.2.840.113549.1.9.16.1.4",
+        )
+        return cms.signed_data(
+            signed_attrs=attributes,
+            signature=p.tsa_key.sign(attributes),
+            scheme=scheme,
+            certificates=[p.tsa, p.ca],
+            content_type="1.2.840.113549.1.9.16.1.4",
+            content=content,
+        )
+
+
+class Revocation:
+    """OCSP for end entities, from a delegated responder; CRLs for CAs."""
+
+    def __init__(self, p: Pki) -> None:
+        self.pki = p
+
+    def ocsp_for(self, cert: Certificate) -> bytes | None:
+        p = self.pki
+        if cert.is_ca:
+            return None
+        answer = Answer(CertId.of(cert, p.ca), "good", NOW, NOW + timedelta(days=7))
+        return build_response([answer], p.ocsp_key, p.ocsp, produced_at=NOW)
+
+    def crl_for(self, cert: Certificate) -> bytes | None:
+        p = self.pki
+        return (
+            build_crl(CrlSpec(p.root, 1, NOW, NOW + timedelta(days=30), url="http://crl.invalid/root.crl"), p.root_key)
+            if cert == p.ca
+            else None
+        )
 
 
 @lru_cache(maxsize=4)
