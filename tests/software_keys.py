@@ -27,7 +27,7 @@ class SoftGeneration:
 
 
 class SoftwareKeys:
-    """Roles and generations in memory; ``locked``: ids of keys whose token is logged out; ``uses``: signers handed out by word."""
+    """Roles and generations in memory. ``locked``: keys whose token is logged out; ``uses``: signers handed out by word."""
 
     def __init__(self) -> None:
         self.roles: dict[str, SoftRole] = {}
