@@ -13,9 +13,10 @@ A leaf holds digests, never documents. Until it is numbered it shows as pending;
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,12 +28,13 @@ from sqlalchemy.orm import Session
 from crypto.errors import Conflict, NotFound, XinyinError
 from crypto.keys import PublicKey, Signer
 from formats import merkle
+from formats.auditlog import LogChecker, LogReport, export_lines, proof_document
 from formats.canonical import canonical_json, rfc3339
-from formats.checkpoint import Checkpoint, parse_note, signed_note
+from formats.checkpoint import Checkpoint, parse_note, signed_note, verify_note
 from store.crashpoints import crash_point
 from store.db import Database, utc_now
 from store.ids import new_id
-from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNodeRow, AuditSubjectRow
+from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNodeRow, AuditSubjectRow, IntentRow
 
 ALARM_AFTER = timedelta(minutes=2)
 _BATCH = 1000
@@ -339,8 +341,203 @@ class AuditLog:
         with self.db.read() as session:
             return [_entry(row) for row in session.scalars(statement)]
 
-    def checkpoints(self, session: Session) -> Iterator[AuditCheckpointRow]:
-        """Every checkpoint, smallest first."""
+    # -- prove ----------------------------------------------------------------------------------------------------------
+
+    def prove(self, leaf_id: str, *, since: str | None = None) -> dict[str, Any]:
+        """That a leaf is in the log of the newest checkpoint (and that this one extends ``since``, an earlier signed note).
+
+        The result is the JSON object that :func:`formats.auditlog.verify_proof` checks, and it was checked with it.
+
+        :raises LeafPending: the leaf has no number, or no checkpoint covers it yet
+        :raises NoSuchLeaf: there is none
+        :raises LogDamaged: the stored hashes do not give such a proof
+        """
+        with self.db.read() as session:
+            row = session.get(AuditLeafRow, leaf_id)
+            last = self._last_checkpoint(session)
+            if row is None or row.region != self.region:
+                raise NoSuchLeaf(f"There is no audit leaf {leaf_id[:64]}.", f"没有审计记录 {leaf_id[:64]}。")
+            if row.seq is None or last is None or row.seq >= last.size:
+                raise LeafPending(
+                    "This leaf is recorded and not under a signed checkpoint yet; ask again in a minute.",
+                    "该记录已写入，尚未纳入签名检查点；请一分钟后再试。",
+                )
+            said, node = parse_note(last.note)[0], self._reader(session)
+            inclusion = merkle.inclusion_proof(row.seq, said.size, node)
+            earlier = None
+            if since is not None:
+                old = parse_note(since)[0]
+                if old.origin != self.origin or old.size > said.size:
+                    raise _damaged(f"the checkpoint over {old.size} leaves that was given is not in the past of this log")
+                earlier = (since, merkle.consistency_proof(old.size, said.size, node))
+                if not merkle.verify_consistency(old.size, said.size, old.root, said.root, earlier[1]):
+                    raise _damaged(f"it does not extend the checkpoint over {old.size} leaves that was given")
+            if not merkle.verify_inclusion(merkle.leaf_hash(row.body.encode()), row.seq, said.size, inclusion, said.root):
+                raise _damaged(f"leaf {row.seq} is not the one that was signed")
+            return proof_document(row.seq, row.body, inclusion, last.note, earlier)
+
+    def export(self) -> Iterator[str]:
+        """The lines of the log up to its newest checkpoint, for a file (:mod:`formats.auditlog`); one snapshot throughout.
+
+        :raises LeafPending: nothing is signed yet
+        """
+        with self.db.read() as session:
+            last = self._last_checkpoint(session)
+            if last is None:
+                raise LeafPending(
+                    "The log has no signed checkpoint yet; ask again in a minute.", "日志尚无签名检查点；请一分钟后再试。"
+                )
+            yield from export_lines(self.origin, last.note, self._in_order(session, last.size))
+
+    def _in_order(self, session: Session, size: int) -> Iterator[tuple[int, str] | str]:
+        notes = {row.size: row.note for row in self._checkpoints(session)}
+        for row in self._leaves(session):
+            if row.seq is None or row.seq >= size:
+                break
+            yield row.seq, row.body
+            if row.seq + 1 in notes:
+                yield notes[row.seq + 1]
+
+    # -- verify ---------------------------------------------------------------------------------------------------------
+
+    def verify(self, keys: Sequence[PublicKey]) -> LogReport:
+        """Recompute the whole log from its rows; compare it with every checkpoint, the head, the witness file and the results.
+
+        Finds rows that were edited, removed, added or moved, columns that contradict what was hashed, forged checkpoints, a
+        database put back behind its witness, results without their leaf, and leaves that wait too long.
+
+        :param keys: every audit-checkpoint key that ever signed and is still trusted
+        """
+        checker = LogChecker(self.origin, keys)
+        with self.db.read() as session:
+            checkpoints = {row.size: row for row in self._checkpoints(session)}
+            for chunk in self._chunks(session):
+                subjects = self._subjects(session, chunk)
+                for row in chunk:
+                    assert row.seq is not None
+                    checker.leaf(row.seq, row.body, row.leaf_hash)
+                    self._compare_columns(checker, row, subjects.get(row.id, set()))
+                    if checker.size in checkpoints:
+                        self._check_row(checker, checkpoints.pop(checker.size))
+            for checkpoint in checkpoints.values():
+                self._check_row(checker, checkpoint)
+            report = checker.finish()
+            self._check_head(session, checker, report)
+            self._check_witness(session, checker, keys)
+            self._check_results(session, checker)
+        state = self.state()
+        report.pending = state.pending
+        if state.alarm:
+            checker.find(
+                "sequencer-late",
+                f"{state.pending} leaves wait to be numbered, the oldest since {state.oldest_pending}; start `xinyin worker`.",
+                f"{state.pending} 条记录等待编号，最早为 {state.oldest_pending}；请启动 `xinyin worker`。",
+            )
+        return report
+
+    def _check_row(self, checker: LogChecker, row: AuditCheckpointRow) -> None:
+        said = checker.checkpoint(row.note)
+        if said is not None and (said.size, said.root.hex(), said.time) != (row.size, row.root, row.at):
+            checker.find(
+                "checkpoint-columns",
+                f"The row of the checkpoint over {row.size} leaves contradicts what was signed.",
+                f"含 {row.size} 条记录的检查点，其数据行与签名内容不符。",
+                row.size,
+            )
+
+    def _compare_columns(self, checker: LogChecker, row: AuditLeafRow, subjects: set[tuple[str, str]]) -> None:
+        """Queries read the columns, proofs the body: a contradiction would let a page tell another story than the proof."""
+        try:
+            body = json.loads(row.body)
+            said = (body["id"], body["region"], body["at"], body["kind"], body["actor"], body["rule"])
+            agree = said == (row.id, row.region, rfc3339(row.at), row.kind, row.actor, row.rule)
+            agree = agree and set(body["subject"].items()) == subjects
+        except (ValueError, KeyError, TypeError, AttributeError):
+            agree = False
+        if not agree:
+            checker.find(
+                "leaf-columns",
+                f"The columns of leaf {row.seq} contradict what was hashed.",
+                f"第 {row.seq} 号记录的数据列与其摘要内容不符。",
+                row.seq,
+            )
+
+    def _check_head(self, session: Session, checker: LogChecker, report: LogReport) -> None:
+        head = session.get(AuditHeadRow, self.region)
+        size, root = (head.size, head.root) if head else (0, merkle.EMPTY_ROOT.hex())
+        if (size, root) != (report.size, report.root):
+            checker.find(
+                "head-differs",
+                f"The log says that it has {size} leaves, and {report.size} are there with another root.",
+                f"日志记载共 {size} 条记录，实际为 {report.size} 条且根摘要不同。",
+                min(size, report.size),
+            )
+            return
+        try:
+            stored = merkle.CompactRange.read(size, self._reader(session)).root().hex()
+        except LogDamaged:
+            stored = ""
+        if stored != root:
+            checker.find(
+                "nodes-differ", "Stored subtree hashes were changed; proofs fail.", "存储的中间摘要已被改动，无法出具证明。"
+            )
+
+    def _check_witness(self, session: Session, checker: LogChecker, keys: Sequence[PublicKey]) -> None:
+        if self.witness is None or not self.witness.exists():
+            return
+        try:
+            said, key = verify_note(self.witness.read_text(encoding="utf-8"), keys)
+        except (XinyinError, UnicodeDecodeError):
+            checker.find("witness-unreadable", "The witness file holds no checkpoint.", "见证文件中没有检查点。")
+            return
+        if key is None or said.origin != self.origin:
+            checker.find("witness-forged", "No trusted key signed the witness file.", "见证文件没有可信密钥的签名。")
+        elif said.size > checker.size:
+            checker.find(
+                "rolled-back",
+                f"The witness file knows {said.size} leaves, the database {checker.size}: it was put back to an earlier day.",
+                f"见证文件记载 {said.size} 条记录，数据库仅有 {checker.size} 条：数据库被恢复到较早的状态。",
+                checker.size,
+            )
+        elif merkle.CompactRange.read(said.size, self._reader(session)).root() != said.root:
+            checker.find("witness-differs", "The log does not contain what the witness file holds.", "日志与见证文件不符。")
+
+    def _check_results(self, session: Session, checker: LogChecker) -> None:
+        """Every result that was handed out has its leaf."""
+        statement = (
+            sa.select(IntentRow.id)
+            .outerjoin(AuditLeafRow, AuditLeafRow.id == IntentRow.leaf_id)
+            .where(IntentRow.region == self.region, IntentRow.status == "done", AuditLeafRow.id.is_(None))
+            .limit(100)
+        )
+        for intent in session.scalars(statement):
+            checker.find("result-without-leaf", f"The result {intent} has no audit leaf.", f"结果 {intent} 没有审计记录。")
+
+    def _leaves(self, session: Session) -> Iterator[AuditLeafRow]:
+        """Every numbered leaf in order, a thousand at a time; objects are let go of after each."""
+        statement = (
+            sa.select(AuditLeafRow)
+            .where(AuditLeafRow.region == self.region, AuditLeafRow.seq.is_not(None))
+            .order_by(AuditLeafRow.seq)
+            .execution_options(yield_per=_BATCH)
+        )
+        yield from session.scalars(statement)
+
+    def _chunks(self, session: Session) -> Iterator[list[AuditLeafRow]]:
+        leaves = self._leaves(session)
+        while chunk := list(itertools.islice(leaves, _BATCH)):
+            yield chunk
+
+    def _subjects(self, session: Session, chunk: list[AuditLeafRow]) -> dict[str, set[tuple[str, str]]]:
+        found: dict[str, set[tuple[str, str]]] = {}
+        statement = sa.select(AuditSubjectRow.leaf_id, AuditSubjectRow.name, AuditSubjectRow.value).where(
+            AuditSubjectRow.leaf_id.in_([row.id for row in chunk])
+        )
+        for leaf_id, name, value in session.execute(statement):
+            found.setdefault(leaf_id, set()).add((name, value))
+        return found
+
+    def _checkpoints(self, session: Session) -> Iterator[AuditCheckpointRow]:
         yield from session.scalars(
             sa.select(AuditCheckpointRow).where(AuditCheckpointRow.region == self.region).order_by(AuditCheckpointRow.size)
         )
