@@ -30,7 +30,13 @@ def _sealing(seconds: float) -> Iterator[Row]:
     yield from sealing.rows(seconds)
 
 
-SECTIONS: dict[str, Section] = {"primitives": _primitives, "sealing": _sealing}
+def _verification(seconds: float) -> Iterator[Row]:
+    from bench import verification
+
+    yield from verification.rows(seconds)
+
+
+SECTIONS: dict[str, Section] = {"primitives": _primitives, "sealing": _sealing, "verification": _verification}
 
 
 def main(arguments: list[str] | None = None) -> int:
