@@ -166,8 +166,9 @@ class Revocation:
             moment = self.now().astimezone(UTC).replace(microsecond=0)
             root = authority.kind == "root"
             until = moment + (self.config.root_crl_validity if root else self.config.crl_validity)
-            url = f"{self.config.base_url.rstrip('/')}/crl/{authority.name}.crl"
-            spec = CrlSpec(authority.certificate, number, moment, until, entries, url=url, cas_only=root, users_only=not root)
+            # No distribution point name: a list that names an address is "of another scope" to OpenSSL for certificates that do
+            # not name the same one (a root, or all of them once the node has moved).
+            spec = CrlSpec(authority.certificate, number, moment, until, entries, cas_only=root, users_only=not root)
             der = build_crl(spec, self.keys.signer(authority.generation_id, "crl"))
             row = CrlRow(
                 authority=authority.name,

@@ -1,0 +1,333 @@
+"""What others make of our CA: OpenSSL, pkilint and pyHanko's path validator read the served bytes and agree with us."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from asn1crypto import crl as acrl
+from asn1crypto import ocsp as aocsp
+from pyhanko_certvalidator import CertificateValidator, ValidationContext
+from pyhanko_certvalidator.errors import RevokedError
+
+from ca.profiles import profiles
+from ca.service import CONTENT_TYPES
+from crypto.keys import SoftwareKey
+from crypto.suites import DigestAlgorithm, Suite
+from formats import tsp
+from formats.x509 import Certificate, CertificateSpec, Subject, build_certificate
+from tests.integration.ca_world import World
+
+SUITES = list(Suite)
+DISTID = ["-vfyopt", "distid:1234567812345678"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A founded CA that is served over HTTP on this machine, so that the addresses in its certificates answer."""
+    holder: dict[str, World] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            ca = holder["world"].ca
+            folder, _, name = self.path.strip("/").partition("/")
+            source = {"crl": (ca.crl, "crl"), "ca": (ca.authority_certificate, "certificate")}[folder]
+            self._send(source[0](name), CONTENT_TYPES[source[1]])
+
+        def do_POST(self) -> None:
+            ca = holder["world"].ca
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = {"/ocsp": (ca.ocsp, "ocsp"), "/tsa": (ca.timestamp, "timestamp")}[self.path]
+            self._send(answer[0](body), CONTENT_TYPES[answer[1]])
+
+        def _send(self, data: bytes, content_type: str) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    holder["world"] = World.found(tmp_path_factory.mktemp("ca"), f"http://127.0.0.1:{server.server_port}")
+    yield holder["world"]
+    server.shutdown()
+    server.server_close()
+
+
+def pem_files(world: World, certificate: Certificate) -> list[str]:
+    """Leaf, issuing CA, root as files."""
+    return [world.write(f"{c.serial_hex}.pem", c.pem()) for c in world.ca.chain(certificate)]
+
+
+# --- OpenSSL ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suite", [Suite.RSA, Suite.P256], ids=str)
+def test_openssl_verifies_whole_chains_with_their_lists(world: World, suite: Suite) -> None:
+    _, certificate = world.seal(suite)
+    leaf, issuing, root = pem_files(world, certificate)
+    lists = [
+        world.openssl("crl", "-inform", "der", "-in", world.write("x.crl", world.ca.crl_for(c)))
+        for c in world.ca.chain(certificate)[:2]
+    ]
+    world.write("lists.pem", "".join(lists))
+    told = world.openssl(
+        "verify", "-x509_strict", "-crl_check_all", "-CRLfile", "lists.pem", "-CAfile", root, "-untrusted", issuing, leaf
+    )
+    assert told.strip().endswith(": OK")
+    world.ca.hold(certificate.serial)
+    world.write(
+        "lists.pem",
+        lists[1] + world.openssl("crl", "-inform", "der", "-in", world.write("x.crl", world.ca.crl_for(certificate))),
+    )
+    refused = subprocess.run(
+        ["openssl", "verify", "-crl_check_all", "-CRLfile", "lists.pem", "-CAfile", root, "-untrusted", issuing, leaf],
+        cwd=world.home,
+        capture_output=True,
+        text=True,
+    )
+    assert "certificate revoked" in refused.stderr
+
+
+def test_openssl_verifies_sm2_chains_link_by_link(world: World) -> None:
+    _, certificate = world.seal(Suite.SM2)
+    leaf, issuing, root = pem_files(world, certificate)
+    for child, parent in ((leaf, issuing), (issuing, root), (root, root)):
+        assert (
+            world.openssl("verify", "-x509_strict", "-partial_chain", *DISTID, "-trusted", parent, child).strip()
+            == f"{child}: OK"
+        )
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+def test_openssl_checks_the_signature_of_every_list_and_sm2_value(world: World, suite: Suite) -> None:
+    for kind in ("root", "issuing"):
+        authority = world.ca.authority(f"{kind}-{suite}-1")
+        path = world.write("list.der", world.ca.crl(authority.name))
+        ca = world.write("ca.pem", authority.certificate.pem())
+        if suite is not Suite.SM2:
+            assert "verify OK" in world.openssl("crl", "-inform", "der", "-in", path, "-noout", "-CAfile", ca)
+            continue
+        parsed = acrl.CertificateList.load(world.ca.crl(authority.name))  # `openssl crl` takes no SM2 ID; `dgst` does
+        key = world.write("key.pem", world.openssl("x509", "-in", ca, "-pubkey", "-noout"))
+        tbs = world.write("tbs", parsed["tbs_cert_list"].dump())
+        value = world.write("value", parsed["signature"].native)
+        option = "distid:1234567812345678"
+        assert "Verified OK" in world.openssl("dgst", "-sm3", "-verify", key, "-sigopt", option, "-signature", value, tbs)
+
+
+@pytest.mark.parametrize("suite", [Suite.RSA, Suite.P256], ids=str)
+def test_openssl_ocsp_accepts_our_answers_over_http(world: World, suite: Suite) -> None:
+    _, certificate = world.seal(suite)
+    leaf, issuing, root = pem_files(world, certificate)
+
+    def ask(*options: str) -> str:
+        return world.openssl(
+            "ocsp",
+            "-issuer",
+            issuing,
+            *options,
+            "-cert",
+            leaf,
+            "-url",
+            certificate.ocsp_urls[0],
+            "-CAfile",
+            root,
+            "-verify_other",
+            issuing,
+        )
+
+    assert f"{leaf}: good" in (told := ask())
+    assert "Response verify OK" in told
+    assert f"{leaf}: good" in ask("-sha256")
+    world.ca.hold(certificate.serial)
+    assert "Reason: certificateHold" in ask("-no_nonce")
+    world.ca.release(certificate.serial)
+    assert f"{leaf}: good" in ask("-no_nonce")
+    world.ca.revoke(certificate.serial, "keyCompromise")
+    assert "Reason: keyCompromise" in ask("-sha256", "-no_nonce")
+
+
+def test_openssl_confirms_the_value_of_an_sm2_ocsp_answer(world: World) -> None:
+    _, certificate = world.seal(Suite.SM2)
+    issuing = world.ca.chain(certificate)[1]
+    basic = aocsp.OCSPResponse.load(world.ca.ocsp_for(certificate)).basic_ocsp_response
+    delegate = Certificate.parse(basic["certs"][0].dump())
+    pair = [world.write(f"{n}.pem", c.pem()) for n, c in (("delegate", delegate), ("issuing", issuing))]
+    world.openssl("verify", "-x509_strict", "-partial_chain", *DISTID, "-trusted", pair[1], pair[0])
+    key = world.write("key.pem", world.openssl("x509", "-in", pair[0], "-pubkey", "-noout"))
+    tbs = world.write("tbs", basic["tbs_response_data"].dump())
+    value = world.write("value", basic["signature"].native)
+    option = "distid:1234567812345678"
+    assert "Verified OK" in world.openssl("dgst", "-sm3", "-verify", key, "-sigopt", option, "-signature", value, tbs)
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+def test_openssl_ts_verifies_our_stamps_over_http(world: World, digest: str) -> None:
+    world.write("data", b"an approval")
+    root = world.write("root.pem", world.ca.authority("root-rsa-1").certificate.pem())
+    world.openssl("ts", "-query", "-data", "data", f"-{digest}", "-cert", "-out", "q.tsq")
+    url = world.ca.config.base_url + "/tsa"
+    reply = httpx.post(
+        url, content=(world.home / "q.tsq").read_bytes(), headers={"Content-Type": "application/timestamp-query"}
+    )
+    assert reply.headers["content-type"] == "application/timestamp-reply"
+    world.write("r.tsr", reply.content)
+    told = world.openssl("ts", "-verify", "-queryfile", "q.tsq", "-in", "r.tsr", "-CAfile", root)
+    assert "Verification: OK" in told
+    assert "Accuracy: 0x01 seconds" in world.openssl("ts", "-reply", "-in", "r.tsr", "-text")
+
+
+def test_openssl_reads_a_refused_stamp(world: World) -> None:
+    world.write("data", b"an approval")
+    world.openssl("ts", "-query", "-data", "data", "-sha1", "-out", "q.tsq")
+    world.write("r.tsr", world.ca.timestamp((world.home / "q.tsq").read_bytes()))
+    told = world.openssl("ts", "-reply", "-in", "r.tsr", "-text")
+    assert "Status: Rejected." in told
+    assert "unrecognized or unsupported algorithm identifier" in told
+
+
+def test_addresses_in_certificates_answer(world: World) -> None:
+    _, certificate = world.seal(Suite.SM2)
+    issuing = world.ca.chain(certificate)[1]
+    assert httpx.get(certificate.ca_issuer_urls[0]).content == issuing.der
+    assert httpx.get(certificate.crl_urls[0]).content == world.ca.crl_for(certificate)
+    assert httpx.get(issuing.crl_urls[0]).content == world.ca.crl_for(issuing)
+
+
+# --- pkilint ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pkilint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[str]]:
+    """pkilint's own commands; the findings at NOTICE and above.
+
+    One thing is replaced: its fast decoder (pyasn1-fasder) cannot hold an object identifier with an arc above 32 bits, which a
+    UUID under 2.25 (X.667), as our esID extension has, always is. pyasn1's reference decoder reads the same bytes for the same
+    rules.
+    """
+    import pkilint.document
+    from pkilint.bin import lint_crl, lint_ocsp_response, lint_pkix_cert
+    from pyasn1.codec.der import decoder
+
+    monkeypatch.setattr(pkilint.document, "decode_der", lambda data, asn1Spec=None: decoder.decode(data, asn1Spec=asn1Spec))
+    commands = {"certificate": (lint_pkix_cert, []), "ocsp": (lint_ocsp_response, [])}
+    commands |= {kind: (lint_crl, ["-t", kind, "-p", "PKIX"]) for kind in ("CRL", "ARL")}
+
+    def run(kind: str, der: bytes) -> list[str]:
+        (tmp_path / "linted").write_bytes(der)
+        command, options = commands[kind]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = command.main(["lint", *options, "-s", "NOTICE", "--document-format", "DER", str(tmp_path / "linted")])
+        assert not err.getvalue()
+        found = [line.strip() for line in out.getvalue().splitlines() if line.strip()]
+        assert (code == 0) == (not found)
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+def test_pkilint_finds_nothing_in_any_profile(world: World, suite: Suite, pkilint: Callable[..., list[str]]) -> None:
+    issued = {}
+    for name, kind in profiles().items():
+        if kind.ca:
+            certificate = world.ca.authority(f"{name.removesuffix('-ca')}-{suite}-1").certificate
+        else:
+            generation = world.keys.new(name, suite)
+            es_id = "31000000000001" if kind.es_id == "required" else None
+            subject = Subject("样本 测试", "云江市市场监督管理局（样本）", "一处", "11310000MB0000000X", "上海市", "上海市")
+            certificate = world.ca.issue(profile=name, generation=generation, subject=subject, es_id=es_id)
+        issued[name] = pkilint("certificate", certificate.der)
+    assert issued == {name: [] for name in profiles()}
+
+
+def test_pkilint_does_find_what_is_wrong(world: World, pkilint: Callable[..., list[str]]) -> None:
+    """The check above can fail: an address without a top-level domain, and pkilint speaks up."""
+    key, now = SoftwareKey.generate(Suite.P256), world.now()
+    spec = CertificateSpec(
+        Subject("样本"),
+        key.public_key,
+        2**100,
+        now,
+        now + timedelta(days=1),
+        crl_urls=["http://x/y.crl"],
+        key_usage=["cRLSign"],
+    )
+    assert any("pkix.invalid_uri_syntax (ERROR)" in line for line in pkilint("certificate", build_certificate(spec, key).der))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+def test_pkilint_finds_nothing_in_lists_and_answers(world: World, suite: Suite, pkilint: Callable[..., list[str]]) -> None:
+    _, good = world.seal(suite)
+    _, held = world.seal(suite)
+    _, revoked = world.seal(suite)
+    world.ca.hold(held.serial)
+    world.ca.revoke(revoked.serial, "keyCompromise", invalidity_at=world.now() - timedelta(days=1))
+    assert pkilint("CRL", world.ca.crl(f"issuing-{suite}-1")) == []
+    assert pkilint("ARL", world.ca.crl(f"root-{suite}-1")) == []
+    for certificate in (good, held, revoked):
+        assert pkilint("ocsp", world.ca.ocsp_for(certificate)) == []
+
+
+# --- pyHanko's path validator -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suite", [Suite.RSA, Suite.P256], ids=str)
+@pytest.mark.parametrize("source", ["ocsp", "crl"])
+def test_certvalidator_accepts_the_path_until_it_is_revoked(world: World, suite: Suite, source: str) -> None:
+    _, certificate = world.seal(suite)
+
+    def validate() -> None:
+        leaf, issuing, root = world.ca.chain(certificate)
+        lists = [acrl.CertificateList.load(world.ca.crl_for(issuing))]
+        answers = []
+        if source == "ocsp":
+            answers.append(aocsp.OCSPResponse.load(world.ca.ocsp_for(leaf)))
+        else:
+            lists.append(acrl.CertificateList.load(world.ca.crl_for(leaf)))
+        context = ValidationContext(
+            trust_roots=[root.asn1],
+            other_certs=[issuing.asn1],
+            crls=lists,
+            ocsps=answers,
+            revocation_mode="require",
+            allow_fetching=False,
+        )
+        validator = CertificateValidator(leaf.asn1, validation_context=context)
+        asyncio.run(validator.async_validate_usage({"non_repudiation"}))
+
+    validate()
+    world.ca.hold(certificate.serial)
+    with pytest.raises(RevokedError):
+        validate()
+    world.ca.release(certificate.serial)
+    validate()
+    world.ca.revoke(certificate.serial, "keyCompromise")
+    with pytest.raises(RevokedError):
+        validate()
+
+
+def test_an_sm3_stamp_is_signed_by_a_chain_that_openssl_confirms(world: World) -> None:
+    token = tsp.TimestampToken.parse(world.ca.timestamp_token(DigestAlgorithm.SM3, bytes(32)))
+    assert token.certificate is not None
+    checked = token.check()
+    assert (checked.intact, checked.bound, checked.accepted_algorithm) == (True, True, True)
+    unit, issuing, root = pem_files(world, token.certificate)
+    for child, parent in ((unit, issuing), (issuing, root)):
+        world.openssl("verify", "-x509_strict", "-partial_chain", *DISTID, "-trusted", parent, child)
