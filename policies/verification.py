@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -53,7 +53,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class VerificationPolicy:
-    """One policy. ``backdating_tolerance``, ``revocation_freshness`` and ``clock_skew`` are seconds."""
+    """One policy. ``backdating_tolerance``, ``revocation_freshness`` and ``clock_skew`` are seconds.
+
+    ``source`` is the text it was read from, so that a worker process can follow the same rules.
+    """
 
     name: str
     version: str
@@ -66,6 +69,7 @@ class VerificationPolicy:
     digests: frozenset[str]
     rsa_bits: int
     curves: frozenset[str]
+    source: str = field(default="", repr=False, compare=False)
 
     def level(self, check: str) -> Level:
         """How hard ``check`` is; a check that the file does not name fails, so that a typing error never opens a door."""
@@ -97,6 +101,7 @@ def parse(text: str) -> VerificationPolicy:
             digests=frozenset(raw["algorithms"]["digests"]),
             rsa_bits=int(raw["algorithms"]["rsa-bits"]),
             curves=frozenset(raw["algorithms"]["curves"]),
+            source=text,
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise PolicyUnreadable(

@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from re import compile as regex
 from typing import Any
 
-from asn1crypto import tsp as asn1_tsp
-
 from crypto.errors import XinyinError
-from formats import cms
+from formats import cms, tsp
 from formats.cms import SignedDataView, SignerInfoView
 from formats.x509 import Certificate
 from policies.verification import VerificationPolicy
@@ -18,7 +16,7 @@ from verify.pdf import PdfSignature, get
 from verify.reasons import Reason, reason
 
 _PDF_DATE = regex(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:Z|([+-])(\d\d)'?(\d\d)?'?)?")
-_HASHES = {"sha256", "sha384", "sha512", "sha3_256", "sha3_384", "sha3_512", "sha1", "sha224", "md5", "sm3"}
+_SHA1 = "1.3.14.3.2.26"
 
 
 @dataclass
@@ -77,21 +75,15 @@ def examine(signature: PdfSignature, data: bytes, policy: VerificationPolicy) ->
 def examine_token(der: bytes, message: list[bytes | memoryview], policy: VerificationPolicy) -> Token:
     """Check a timestamp token over ``message`` (RFC 3161 §2.4.2): its own signature, and that its imprint is of these bytes."""
     result = Examined()
-    token = Token(result)
-    view = _parse(der, result)
-    if view is None or view.content_type != cms.TST_INFO or view.content is None:
-        return token
-    _check(result, view, (view.content,), policy)
     try:
-        info = asn1_tsp.TSTInfo.load(view.content, strict=True)
-        token.gen_time = info["gen_time"].native.astimezone(UTC)
-        algorithm = info["message_imprint"]["hash_algorithm"]["algorithm"].native
-        imprint = info["message_imprint"]["hashed_message"].native
-    except Exception:  # noqa: BLE001 - asn1crypto raises what it likes on hostile input
-        token.gen_time = None
-        return token
-    token.fits = algorithm in policy.digests and _digest(algorithm, message) == imprint
-    return token
+        parsed = tsp.TimestampToken.parse(der)
+    except XinyinError as exc:
+        result.reasons.append(reason("cms-unreadable", detail=exc.message))
+        return Token(result)
+    result.view = parsed.view
+    _check(result, parsed.view, (parsed.view.content or b"",), policy)
+    fits = parsed.digest is not None and parsed.stamps(message)
+    return Token(result, parsed.gen_time.astimezone(UTC), fits)
 
 
 def _parse(contents: bytes, result: Examined) -> SignedDataView | None:
@@ -163,24 +155,9 @@ def _legacy_content(
     view: SignedDataView, parts: tuple[bytes | memoryview, ...], result: Examined
 ) -> tuple[bytes | memoryview, ...]:
     """adbe.pkcs7.sha1 signs the SHA-1 of the ranges, carried inside (ISO 32000-1 §12.8.3.3.1)."""
-    if view.content is None or _digest("sha1", parts) != view.content:
+    if view.content is None or cms.digest_by_oid(_SHA1, parts) != view.content:
         result.reasons.append(reason("HASH_FAILURE"))
     return (view.content or b"",)
-
-
-def _digest(algorithm: str, parts: Any) -> bytes | None:
-    from hashlib import new
-
-    if algorithm == "sm3":
-        from crypto import sm2
-
-        return sm2.sm3(b"".join(parts))
-    if algorithm not in _HASHES:
-        return None
-    context = new(algorithm, usedforsecurity=False)
-    for part in parts:
-        context.update(part)
-    return context.digest()
 
 
 def _pdf_date(value: Any) -> datetime | None:

@@ -68,14 +68,8 @@ def _streams(dss: Any, key: str) -> list[bytes]:
     found: list[bytes] = []
     total = 0
     for item in reader.array(dss, key)[:_MAX_ITEMS]:
-        if not isinstance(item, pikepdf.Stream):
-            continue
-        try:
-            data = item.read_bytes()
-        except (pikepdf.PdfError, RuntimeError, NotImplementedError):
-            continue
-        total += len(data)
-        if total > _MAX_BYTES:
-            break
-        found.append(data)
+        data = reader.stream_bytes(item, _MAX_BYTES - total)
+        if data is not None:
+            total += len(data)
+            found.append(data)
     return found

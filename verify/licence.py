@@ -35,12 +35,11 @@ def find(document: PdfDocument, policy: VerificationPolicy) -> LicenceData | Non
         if name not in METADATA_NAMES:
             continue
         stream = reader.get(specification, "/EF", "/F")
-        if not isinstance(stream, pikepdf.Stream):
+        if stream is None:
             continue
         try:
-            data = stream.read_bytes()
-            fields = json.loads(data) if len(data) <= _MAX_METADATA else None
-        except (pikepdf.PdfError, RuntimeError, NotImplementedError, ValueError, RecursionError):
+            fields = json.loads(reader.stream_bytes(stream, _MAX_METADATA) or b"")
+        except (ValueError, RecursionError):
             fields = None
         if isinstance(fields, dict) and isinstance(fields.get("ZZBS"), str):
             return LicenceData(fields["ZZBS"][:200], fields)

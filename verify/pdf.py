@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -388,6 +389,28 @@ def numbers(value: Any) -> list[float]:
         return [float(i) for i in value]
     except (TypeError, ValueError):
         return []
+
+
+def stream_bytes(stream: Any, limit: int) -> bytes | None:
+    """Content of a stream, inflated to at most ``limit`` bytes; None if it is none, is larger, or has filters but Flate."""
+    if not isinstance(stream, pikepdf.Stream):
+        return None
+    try:
+        raw = stream.read_raw_bytes()
+    except (pikepdf.PdfError, RuntimeError):
+        return None
+    filters = _get(stream, "/Filter")
+    names = [str(f) for f in filters] if isinstance(filters, pikepdf.Array) else [str(filters)] if filters is not None else []
+    if len(raw) > limit or names not in ([], ["/FlateDecode"]) or _get(stream, "/DecodeParms") is not None:
+        return None
+    if not names:
+        return raw
+    try:
+        engine = zlib.decompressobj()
+        data = engine.decompress(raw, limit)
+        return None if engine.unconsumed_tail or not engine.eof else data
+    except zlib.error:
+        return None
 
 
 def bytes_of(node: Any, key: str) -> bytes:

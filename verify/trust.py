@@ -37,6 +37,16 @@ EXTENSION = "urn:xinyin:region"
 REGION = re.compile(r"[0-9]{6}")
 
 
+class _ListRegistry(jws.JWSRegistry):
+    """joserfc's bounds, widened to what a list with its key in the header and thousands of certificates needs."""
+
+    max_header_length = 2048
+    max_payload_length = MAX_LIST_BYTES
+
+
+_LIST_REGISTRY = _ListRegistry(algorithms=["ES256"], strict_check_header=False)
+
+
 class ServiceType(StrEnum):
     """What an entity is listed for; ``ANY`` is what a plain anchor is good for."""
 
@@ -124,7 +134,7 @@ def read_list(text: str | bytes, pins: Iterable[str]) -> TrustList:
             fingerprint=fingerprint,
         )
     try:
-        payload = jws.deserialize_compact(compact, key, algorithms=["ES256"]).payload
+        payload = jws.deserialize_compact(compact, key, registry=_LIST_REGISTRY).payload
         body = json.loads(payload)
     except (JoseError, ValueError) as exc:
         raise _refuse("its signature does not verify", "其签名无效") from exc

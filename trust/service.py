@@ -1,0 +1,218 @@
+"""Publishing our list, importing others' and never going back: a lower sequence number is refused, the last good list kept.
+
+Layout of a node's ``trust`` folder: ``list.jws`` (our own), ``lists/<region>.jws`` (imported), ``pins.json`` (whose key counts,
+for which region, and the highest sequence number and issue date seen of it). Files are replaced in one step, so that a reader
+never sees half a list.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from asn1crypto import keys as asn1_keys
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from crypto.errors import Conflict, NotFound
+from crypto.keys import PublicKey, Signer
+from crypto.suites import ECDSA_P256_SHA256, Suite
+from trust.schemas import ListContent
+from verify.trust import TrustList, TrustListRefused, TrustStore, key_fingerprint, read_list, read_pins
+
+_MAX_CLOCK_AHEAD = 300  # seconds that another region's clock may run ahead of ours
+
+
+class LowerSequence(Conflict):
+    """A list that is older than one already accepted: somebody may be playing back an old state."""
+
+    code = "trust-list-rollback"
+
+
+class WrongRegion(Conflict):
+    """A pinned key that signs for a region other than the one it was pinned for."""
+
+    code = "trust-list-wrong-region"
+
+
+def public_jwk(key: PublicKey) -> dict[str, str]:
+    """A P-256 public key as JWK (RFC 7518 §6.2), also for services that are listed by key."""
+    if key.suite is not Suite.P256:
+        raise TrustListRefused("A trust list is signed with a P-256 key.", "信任列表须使用 P-256 密钥签名。")
+    point = bytes(asn1_keys.PublicKeyInfo.load(key.spki)["public_key"].native)
+    return {"kty": "EC", "crv": "P-256", "x": _base64url(point[1:33]), "y": _base64url(point[33:65])}
+
+
+def sign_list(content: ListContent, signer: Signer) -> str:
+    """The list as compact JWS with ES256 (RFC 7515, in the manner of JAdES B-B, ETSI TS 119 182-1). One signature.
+
+    The header carries the public key and its fingerprint, which is what readers pin, and the time of signing (``iat``).
+    """
+    header = {
+        "alg": "ES256",
+        "typ": "trust-list+jws",
+        "cty": "application/json",
+        "kid": signer.public_key.fingerprint,
+        "jwk": public_jwk(signer.public_key),
+        "iat": int(content.issued.timestamp()),
+    }
+    body = json.dumps(content.to_json(), ensure_ascii=False, separators=(",", ":"))
+    signed = f"{_base64url(json.dumps(header).encode())}.{_base64url(body.encode())}"
+    r, s = decode_dss_signature(signer.sign(signed.encode("ascii"), ECDSA_P256_SHA256))
+    return f"{signed}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+
+
+class TrustService:
+    """A node's trust folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def store(self) -> TrustStore:
+        """What the verifier trusts now."""
+        return TrustStore.from_folder(self.folder)
+
+    def publish(self, content: ListContent, signer: Signer) -> TrustList:
+        """Sign our list, check it as a reader would, and put it in place; our own key is pinned on the way.
+
+        The sequence number is one above the last published when ``content.sequence`` is 0.
+
+        :raises LowerSequence: a sequence number that does not grow
+        """
+        pins = self._pins()
+        fingerprint = signer.public_key.fingerprint
+        last = max((int(p.get("sequence", 0)) for p in pins.values() if p.get("region") == content.region), default=0)
+        if content.sequence == 0:
+            content = replace(content, sequence=last + 1)
+        if content.sequence <= last:
+            raise _lower(content.region, content.sequence, last)
+        text = sign_list(content, signer)
+        made = read_list(text, [fingerprint])
+        pins[fingerprint] = _pin(made, pins.get(fingerprint))
+        self._write("list.jws", text)
+        self._write_pins(pins)
+        return made
+
+    def accept(self, data: bytes, *, pin: str | None = None, now: datetime | None = None) -> TrustList:
+        """Import another region's list, the first time with its fingerprint, later by the pin that is kept.
+
+        A refused list changes nothing: the last good one stays in use.
+
+        :raises TrustListRefused: not pinned, not signed by its key, issued in the future, or unreadable
+        :raises LowerSequence: older than what was accepted before, or another list under the same number
+        :raises WrongRegion: the key is pinned for another region, or the region already has another key
+        """
+        pins = self._pins()
+        found = read_list(data, {*pins, *([pin] if pin else [])})
+        known = pins.get(found.fingerprint)
+        if known is not None and known["region"] != found.region:
+            raise WrongRegion(
+                f"This key is pinned for region {known['region']}, but the list speaks for {found.region}; ask the region.",
+                f"该密钥固定用于地区 {known['region']}，而列表属于 {found.region}；请向该地区核实。",
+            )
+        other = next((f for f, p in pins.items() if p["region"] == found.region and f != found.fingerprint), None)
+        if other is not None and pin != found.fingerprint:
+            raise WrongRegion(
+                f"Region {found.region} is pinned to another key ({other}); remove that pin first if the key was replaced.",
+                f"地区 {found.region} 已固定为另一密钥（{other}）；如密钥已更换，请先移除原有固定。",
+            )
+        if (found.issued - (now or datetime.now(UTC))).total_seconds() > _MAX_CLOCK_AHEAD:
+            raise TrustListRefused(
+                "The trust list is dated in the future; check the clocks.", "信任列表的签发时间在未来；请检查时钟。"
+            )
+        self._check_order(found, known)
+        if other is not None:
+            del pins[other]
+        pins[found.fingerprint] = _pin(found, known)
+        self._write(f"lists/{found.region}.jws", found.jws)
+        self._write_pins(pins)
+        return found
+
+    def forget(self, region: str) -> None:
+        """Stop trusting a region: its list and its pin go. :raises NotFound: no such region"""
+        path = self.folder / "lists" / f"{region}.jws"
+        pins = {f: p for f, p in self._pins().items() if p["region"] != region}
+        if not path.is_file() and len(pins) == len(self._pins()):
+            raise NotFound(f"No list of region {region} is imported.", f"未导入地区 {region} 的列表。")
+        path.unlink(missing_ok=True)
+        self._write_pins(pins)
+
+    def lists(self, now: datetime | None = None) -> list[dict[str, Any]]:
+        """Every list in use with its state, and the problems of those that are not."""
+        store = self.store()
+        moment = now or datetime.now(UTC)
+        items = [
+            {
+                "id": one.fingerprint,
+                "status": one.state(moment),
+                "region": one.region,
+                "name": one.name,
+                "sequence": one.sequence,
+                "issued": one.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "next_update": one.next_update.strftime("%Y-%m-%dT%H:%M:%SZ") if one.next_update else None,
+                "services": len(one.services),
+            }
+            for one in store.lists
+        ]
+        return items + [{"id": None, "status": "refused", "problem": p.to_dict()} for p in store.problems]
+
+    def _check_order(self, found: TrustList, known: dict[str, Any] | None) -> None:
+        if known is None:
+            return
+        last = int(known.get("sequence", 0))
+        if found.sequence < last:
+            raise _lower(found.region, found.sequence, last)
+        if found.sequence == last and known.get("sha256") not in (None, sha256(found.jws.encode()).hexdigest()):
+            raise LowerSequence(
+                f"Region {found.region} has published two different lists under the number {last}; ask it which one counts.",
+                f"地区 {found.region} 以同一序号 {last} 发布了两份不同的列表；请向该地区核实。",
+            )
+
+    def _pins(self) -> dict[str, dict[str, Any]]:
+        return read_pins(self.folder / "pins.json")
+
+    def _write_pins(self, pins: dict[str, dict[str, Any]]) -> None:
+        self._write("pins.json", json.dumps({"pins": pins}, ensure_ascii=False, indent=1, sort_keys=True))
+
+    def _write(self, name: str, text: str) -> None:
+        """Replace a file in one step, on disk before it has its name."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+        with draft.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        draft.replace(path)
+
+
+def fingerprint_of(data: bytes) -> str:
+    """Fingerprint that a person compares before pinning. :raises TrustListRefused: not a list"""
+    return key_fingerprint(data)
+
+
+def _pin(found: TrustList, known: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "region": found.region,
+        "name": found.name,
+        "sequence": found.sequence,
+        "sha256": sha256(found.jws.encode()).hexdigest(),
+        "issued": found.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "pinned": (known or {}).get("pinned") or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def _lower(region: str, sequence: int, last: int) -> LowerSequence:
+    return LowerSequence(
+        f"The list of region {region} has number {sequence}, but number {last} is known; the last good list stays in use.",
+        f"地区 {region} 的列表序号为 {sequence}，而已知序号为 {last}；继续使用最后一份有效列表。",
+    )
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
