@@ -124,7 +124,7 @@ KINDS: dict[str, tuple[Shape, float, float, float, bool]] = {
     "statutory-city": (Shape.CIRCLE, 45, 45, 1.2, True),
     "statutory": (Shape.CIRCLE, 42, 42, 1.2, True),
     "enterprise": (Shape.CIRCLE, 40, 40, 1.0, True),
-    "department": (Shape.CIRCLE, 40, 40, 1.0, True),
+    "internal": (Shape.CIRCLE, 40, 40, 1.0, True),
     "branch": (Shape.CIRCLE, 38, 38, 1.0, True),
     "special": (Shape.CIRCLE, 40, 40, 1.0, True),
     "invoice": (Shape.OVAL, 40, 30, 1.0, False),
