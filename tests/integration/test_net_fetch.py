@@ -35,6 +35,11 @@ class Server:
         self.host = f"ca.test:{self.port}"
         threading.Thread(target=self._serve, daemon=True).start()
 
+    def close(self) -> None:
+        """Shut down first: a close alone leaves the port open while the thread waits in ``accept``."""
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
     def _serve(self) -> None:
         while True:
             try:
@@ -70,7 +75,8 @@ def start() -> Iterator[Start]:
 
     yield open_
     for server in servers:
-        server.listener.close()
+        if server.listener.fileno() != -1:
+            server.close()
 
 
 def respond(body: bytes = b"hello", status: str = "200 OK", **headers: str) -> Handler:
@@ -290,7 +296,7 @@ def test_answers_of_another_kind_are_named_failures(start: Start, handler: Handl
 
 def test_nobody_listening_is_a_named_failure(start: Start) -> None:
     server = start(respond())
-    server.listener.close()
+    server.close()
     with pytest.raises(NoAnswer):
         local(server).get(f"http://{server.host}/")
 
@@ -337,7 +343,7 @@ def test_tls_proves_the_name_although_the_address_was_chosen(tmp_path: Path) -> 
         fetcher.get(f"https://other.test:{server.port}/")
     with pytest.raises(NoAnswer):
         local(server).get(f"https://{server.host}/")
-    server.listener.close()
+    server.close()
 
 
 def test_names_under_localhost_are_this_machine_where_allowed(start: Start) -> None:
