@@ -87,12 +87,12 @@ def children(buffer: bytes, element: Tlv, limit: int = 10_000) -> list[Tlv]:
 
 
 def read_unsigned(buffer: bytes, element: Tlv) -> int:
-    """A non-negative INTEGER in minimal encoding (X.690 §8.3.2).
+    """A non-negative INTEGER in minimal encoding (X.690 §8.3.2), of at most 128 bytes (longer ones cannot even be printed).
 
-    :raises NotDer: another tag, empty, negative, or padded
+    :raises NotDer: another tag, empty, negative, padded, or too long
     """
     content = buffer[element.body : element.end]
-    if element.tag != INTEGER or not content:
+    if element.tag != INTEGER or not 1 <= len(content) <= 128:
         raise NotDer("no INTEGER where one belongs")
     if content[0] & 0x80:
         raise NotDer("a negative INTEGER")

@@ -524,7 +524,7 @@ def _identifier(data: bytes, element: Tlv) -> tuple[bytes | None, int | None, by
     if element.tag == 0x80:
         return None, None, data[element.body : element.end]
     parts = der.children(data, der.expect(data, der.SEQUENCE, element.start, element.end), 2)
-    if [p.tag for p in parts] != [der.SEQUENCE, der.INTEGER]:
+    if [p.tag for p in parts] != [der.SEQUENCE, der.INTEGER] or parts[1].end - parts[1].body > 128:
         raise NotDer("no signer identifier")
     serial = int.from_bytes(data[parts[1].body : parts[1].end], "big", signed=True)
     return data[parts[0].start : parts[0].end], serial, None

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from asn1crypto import cms as asn1_cms
 from asn1crypto import tsp as _tsp  # noqa: F401 - registers signing-certificate-v2
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crypto import der, keys
 from crypto.errors import XinyinError
@@ -24,6 +26,7 @@ from crypto.suites import (
     Suite,
 )
 from formats import ber, cms
+from formats.asn1 import MalformedDer
 from tests.material import Holder, holder
 
 CONTENT = b"the bytes that the byte range names" * 20
@@ -238,3 +241,32 @@ def test_signatures_of_real_pdfs_are_read(corpus: Path) -> None:
                     assert value is not None, (path.name, signer.algorithm)
                     read += 1
     assert read >= 40
+
+
+@settings(max_examples=400, deadline=1000)
+@given(st.binary(max_size=300))
+def test_random_bytes_are_refused_by_name(data: bytes) -> None:
+    """Also wrapped so that the outer layers are right: indefinite lengths, deep nesting, absurd integers."""
+    for candidate in (
+        data,
+        der.sequence(der.oid(cms.SIGNED_DATA), der.tlv(0xA0, data)),
+        der.sequence(der.oid(cms.SIGNED_DATA), der.tlv(0xA0, der.sequence(b"\x02\x01\x01", data))),
+        b"\x30\x80" + data + b"\0\0",
+        b"\x30\x80" * 500 + data,
+    ):
+        with pytest.raises(MalformedDer):
+            cms.parse_signed_data(candidate)
+
+
+def test_numbers_too_long_to_print_are_refused() -> None:
+    encoded = sign(holder(Suite.P256), ECDSA_P256_SHA256)
+    serial = der.integer(holder(Suite.P256).certificate.serial)
+    issuer = holder(Suite.P256).certificate.issuer_der
+    assert issuer + serial in encoded
+    grown = asn1_cms.ContentInfo.load(encoded)
+    signer = grown["content"]["signer_infos"][0]
+    signer["sid"] = asn1_cms.SignerIdentifier(
+        "issuer_and_serial_number", {"issuer": signer["sid"].chosen["issuer"], "serial_number": 1 << 20000}
+    )
+    with pytest.raises(MalformedDer):
+        cms.parse_signed_data(grown.dump(force=True))
