@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ca.errors import AlreadyRevoked, BrokenChain, ForeignKey, OutsideValidity, WrongSeal, WrongUsage
 from ca.models import CertificateRow, OutsideRequestRow
-from ca.ports import Fetcher, Generation, Keys
+from ca.ports import Generation, Keys, StatusClient
 from ca.profiles import Profile
 from ca.register import Register, record, serial_text
 from ca.schemas import CertificateRecord
@@ -23,6 +23,7 @@ from store.audit import AuditLog
 from store.ids import new_id
 
 MAX_CHAIN = 8
+KEEP = timedelta(minutes=10)
 _CLOCK_SKEW_S = 300
 
 
@@ -36,13 +37,14 @@ class OutsideCertificates:
     """Import and use of certificates from outside CAs."""
 
     def __init__(
-        self, register: Register, keys: Keys, audit: AuditLog | None, fetcher: Fetcher | None, now: Callable[[], datetime]
+        self, register: Register, keys: Keys, audit: AuditLog | None, client: StatusClient | None, now: Callable[[], datetime]
     ) -> None:
         self.register = register
         self.keys = keys
         self.audit = audit
-        self.fetcher = fetcher
+        self.client = client
         self.now = now
+        self._answers: dict[tuple[str, tuple[str, ...]], tuple[datetime, bytes]] = {}
 
     def request(self, generation: Generation, subject: Subject, *, kind: Profile, es_id: str | None = None) -> bytes:
         """DER PKCS#10 request for a key of ours. :raises NameRefused: the subject cannot go into a certificate"""
@@ -129,7 +131,7 @@ class OutsideCertificates:
 
     def _check_not_revoked(self, certificate: Certificate, chain: Sequence[Certificate]) -> None:
         """Ask once, at import; a CA that cannot be asked is no reason to refuse (the sealing path asks again)."""
-        if self.fetcher is None or not (certificate.ocsp_urls or certificate.crl_urls):
+        if self.client is None or not (certificate.ocsp_urls or certificate.crl_urls):
             return
         try:
             evidence = self.evidence(certificate, chain[0])
@@ -148,43 +150,68 @@ class OutsideCertificates:
 
         :raises StatusUnavailable: no address, no connection, or nothing usable in the answers
         """
-        attempts: list[Callable[[], bytes]] = [lambda: self.ocsp(certificate, issuer), lambda: self.crl(certificate, issuer)]
-        last: XinyinError | None = None
-        for attempt in attempts:
-            try:
-                return attempt()
-            except XinyinError as exc:
-                last = exc
-        assert last is not None
-        raise last
+        try:
+            return self.ocsp(certificate, issuer)
+        except StatusUnavailable:
+            return self.crl(certificate, issuer)
 
     def ocsp(self, certificate: Certificate, issuer: Certificate) -> bytes:
         """DER OCSPResponse of the outside CA. :raises StatusUnavailable: as :meth:`evidence`"""
         request = ocsp.build_request(certificate, issuer)
         return self._ask(
+            certificate,
             certificate.ocsp_urls,
-            lambda fetcher, url: fetcher.post(url, request, "application/ocsp-request"),
+            lambda client, url: client.ocsp(url, request),
             lambda data: self._usable_response(data, certificate, issuer),
         )
 
     def crl(self, certificate: Certificate, issuer: Certificate) -> bytes:
         """DER CRL of the outside CA. :raises StatusUnavailable: as :meth:`evidence`"""
         return self._ask(
+            certificate,
             certificate.crl_urls,
-            lambda fetcher, url: fetcher.get(url),
+            lambda client, url: client.crl(url),
             lambda data: self._usable_crl(data, certificate, issuer),
         )
 
-    def _ask(self, urls: Sequence[str], fetch: Callable[[Fetcher, str], bytes], usable: Callable[[bytes], bool]) -> bytes:
-        if self.fetcher is None:
+    def issuer_of(self, certificate: Certificate) -> Certificate:
+        """Who issued a certificate that is not ours: out of the chains we keep, else from its caIssuers addresses.
+
+        :raises StatusUnavailable: neither has it
+        """
+        known = (c for row in self.register.rows(CertificateRow.origin == "outside") for c in _chain_of(row))
+        found = next((c for c in known if _names_and_signed(c, certificate)), None)
+        if found is not None:
+            return found
+
+        def is_issuer(data: bytes) -> bool:
+            return _names_and_signed(Certificate.parse(data), certificate)
+
+        fetched = self._ask(certificate, certificate.ca_issuer_urls, lambda client, url: client.issuer(url), is_issuer)
+        return Certificate.parse(fetched)
+
+    def _ask(
+        self,
+        certificate: Certificate,
+        urls: Sequence[str],
+        fetch: Callable[[StatusClient, str], bytes],
+        usable: Callable[[bytes], bool],
+    ) -> bytes:
+        """The first usable answer; kept for ten minutes, so that a batch does not ask once a document."""
+        if self.client is None:
             raise Misconfigured(
                 "This process may not call out, so an outside CA's status service cannot be asked.",
                 "本进程不允许对外访问，无法查询外部 CA 的证书状态。",
             )
+        key = (certificate.sha256, tuple(urls))
+        kept = self._answers.get(key)
+        if kept is not None and self.now() - kept[0] < KEEP and usable(kept[1]):
+            return kept[1]
         for url in urls:
             try:
-                data = fetch(self.fetcher, url)
+                data = fetch(self.client, url)
                 if usable(data):
+                    self._keep(key, data)
                     return data
             except XinyinError:
                 continue
@@ -193,6 +220,11 @@ class OutsideCertificates:
             "外部 CA 未能给出该证书的有效状态；请稍后重试。",
             urls=list(urls),
         )
+
+    def _keep(self, key: tuple[str, tuple[str, ...]], data: bytes) -> None:
+        if len(self._answers) >= 500:
+            self._answers.clear()
+        self._answers[key] = (self.now(), data)
 
     def _usable_response(self, data: bytes, certificate: Certificate, issuer: Certificate) -> bool:
         response = ocsp.OcspResponse.parse(data)
@@ -304,6 +336,14 @@ def _issued(issuer: Certificate, subject: Certificate, below: int, moment: datet
         )
     except XinyinError:
         return False
+
+
+def _chain_of(row: CertificateRow) -> list[Certificate]:
+    return Certificate.parse_many((row.chain or "").encode())
+
+
+def _names_and_signed(issuer: Certificate, subject: Certificate) -> bool:
+    return issuer.subject_der == subject.issuer_der and issuer.is_ca and subject.is_signed_by(issuer.public_key)
 
 
 def _check_validity(certificate: Certificate, moment: datetime, what: str, what_zh: str) -> None:

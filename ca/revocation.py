@@ -224,12 +224,7 @@ class Revocation:
             return wire.error_response("try_later")
 
     def ocsp_for(self, authority: Authority, certificate_id: str) -> bytes:
-        """The pre-signed answer about a certificate, for embedding. :raises NoSuchAuthority: its issuer answers by CRL only"""
-        if authority.kind != "issuing":
-            raise NoSuchAuthority(
-                f"{authority.name} gives no OCSP answers, as its key is kept offline; use its CRL.",
-                f"{authority.name} 的密钥离线保存，不提供 OCSP；请使用其 CRL。",
-            )
+        """The pre-signed answer of an issuing CA about one of its certificates, for embedding."""
         with self.db.read() as session:
             kept = session.get(OcspAnswerRow, (certificate_id, USUAL_HASH))
         if kept is not None and self.now() < kept.next_update:
@@ -339,7 +334,7 @@ class Revocation:
         for row in sorted(rows, key=lambda r: r.not_after, reverse=True):
             assert row.generation_id is not None
             assert row.der is not None
-            if self.keys.generation(row.generation_id).state in ("active", "draining", "retired"):
+            if self.keys.generation(row.generation_id).state in ("active", "draining"):
                 certificate = Certificate.parse(row.der)
                 assert EKU_OCSP_SIGNING in certificate.extended_key_usage
                 return self.keys.signer(row.generation_id, "ocsp"), certificate

@@ -13,8 +13,8 @@ from ca import lint as linting
 from ca.errors import NoSuchAuthority, no_such_certificate
 from ca.issuing import Issuing
 from ca.models import AuthorityRow, CertificateRow
-from ca.outside import OutsideCertificates
-from ca.ports import Fetcher, Generation, Keys
+from ca.outside import OutsideCertificates, StatusUnavailable
+from ca.ports import Generation, Keys, StatusClient
 from ca.profiles import profile as profile_named
 from ca.register import Register, record
 from ca.revocation import Revocation
@@ -48,7 +48,7 @@ class CertificateAuthorityService:
         config: CaConfig,
         *,
         audit: AuditLog | None = None,
-        fetcher: Fetcher | None = None,
+        client: StatusClient | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.db = db
@@ -59,8 +59,8 @@ class CertificateAuthorityService:
         self.register = Register(db, config.region)
         self.issuing = Issuing(self.register, keys, config, now)
         self.revocation = Revocation(self.register, keys, self.issuing, config, audit, now)
-        self.timestamps = Timestamps(self.register, keys, config, fetcher, now)
-        self.outside = OutsideCertificates(self.register, keys, audit, fetcher, now)
+        self.timestamps = Timestamps(self.register, keys, config, client, now)
+        self.outside = OutsideCertificates(self.register, keys, audit, client, now)
 
     # --- founding ---
 
@@ -304,31 +304,36 @@ class CertificateAuthorityService:
 
     # --- sources for the sealing path ---
 
-    def ocsp_for(self, certificate: Certificate) -> bytes:
-        """DER OCSPResponse about a certificate of ours, or of an outside CA in our book.
+    def ocsp_for(self, certificate: Certificate) -> bytes | None:
+        """DER OCSPResponse about a certificate; None where its issuer gives none (roots and what they sign, OCSP delegates) or,
+        for an outside CA, where only its CRL can be had.
 
-        :raises NoSuchCertificate: not in our book
-        :raises StatusUnavailable: an outside CA that does not answer
+        :raises StatusUnavailable: an outside CA that answers by neither
         """
-        issuer = self.chain(certificate)[1]
-        with self.db.read() as session:
-            row = self.register.by_certificate(session, certificate)
-        assert row is not None
-        if row.origin == "outside":
-            return self.outside.ocsp(certificate, issuer)
-        assert row.authority is not None
-        return self.revocation.ocsp_for(self.authority(row.authority), row.id)
+        row = self._row_of(certificate)
+        if certificate.is_self_issued or certificate.ocsp_nocheck or not certificate.ocsp_urls:
+            return None
+        if row is not None and row.authority is not None:
+            return self.revocation.ocsp_for(self.authority(row.authority), row.id)
+        try:
+            return self.outside.ocsp(certificate, self.outside.issuer_of(certificate))
+        except StatusUnavailable:
+            if certificate.crl_urls:
+                return None
+            raise
 
-    def crl_for(self, certificate: Certificate) -> bytes:
-        """DER CRL that covers a certificate of ours, or of an outside CA in our book. Raises as :meth:`ocsp_for`."""
-        issuer = self.chain(certificate)[1]
+    def crl_for(self, certificate: Certificate) -> bytes | None:
+        """DER CRL that covers a certificate; None for roots and where no list is named. Raises as :meth:`ocsp_for`."""
+        row = self._row_of(certificate)
+        if certificate.is_self_issued:
+            return None
+        if row is not None and row.authority is not None:
+            return self.crl(row.authority)
+        return self.outside.crl(certificate, self.outside.issuer_of(certificate)) if certificate.crl_urls else None
+
+    def _row_of(self, certificate: Certificate) -> CertificateRow | None:
         with self.db.read() as session:
-            row = self.register.by_certificate(session, certificate)
-        assert row is not None
-        if row.origin == "outside":
-            return self.outside.crl(certificate, issuer)
-        assert row.authority is not None
-        return self.crl(row.authority)
+            return self.register.by_certificate(session, certificate)
 
     def timestamp_token(self, digest: DigestAlgorithm, imprint: bytes) -> bytes:
         """DER TimeStampToken over a digest. :raises XinyinError: the unit does not answer"""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ca.errors import not_founded
 from ca.models import CertificateRow
-from ca.ports import Fetcher, Keys
+from ca.ports import Keys, StatusClient
 from ca.register import Register
 from ca.schemas import CaConfig
 from crypto.errors import Misconfigured, XinyinError
@@ -27,12 +27,12 @@ class Timestamps:
     """
 
     def __init__(
-        self, register: Register, keys: Keys, config: CaConfig, fetcher: Fetcher | None, now: Callable[[], datetime]
+        self, register: Register, keys: Keys, config: CaConfig, client: StatusClient | None, now: Callable[[], datetime]
     ) -> None:
         self.register = register
         self.keys = keys
         self.config = config
-        self.fetcher = fetcher
+        self.client = client
         self.now = now
 
     def respond(self, request: bytes) -> bytes:
@@ -59,12 +59,12 @@ class Timestamps:
         request = tsp.build_request(digest, imprint)
         if self.config.outside_timestamps is None:
             return self._token(tsp.parse_request(request))
-        if self.fetcher is None:
+        if self.client is None:
             raise Misconfigured(
                 "An outside timestamp service is configured, but this process may not call out.",
                 "已配置外部时间戳服务，但本进程不允许对外访问。",
             )
-        answer = self.fetcher.post(self.config.outside_timestamps, request, "application/timestamp-query")
+        answer = self.client.timestamp(self.config.outside_timestamps, request)
         return tsp.token_of(answer, request)
 
     def _token(self, asked: tsp.TimestampRequest) -> bytes:

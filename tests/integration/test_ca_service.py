@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from ca import errors
 from ca.issuing import new_serial
 from ca.lint import LintRefused, lint, refuse
 from ca.models import CertificateRow, OcspAnswerRow
+from ca.outside import StatusUnavailable
 from ca.profiles import NoSuchProfile, profile
 from ca.revocation import BadReason
-from crypto.errors import Unavailable, XinyinError
+from ca.timestamps import Timestamps
+from crypto.errors import Misconfigured, Unavailable, XinyinError
 from crypto.keys import SoftwareKey, digest
 from crypto.suites import DigestAlgorithm, Suite
 from formats import ocsp, pkcs10, tsp
@@ -53,7 +56,7 @@ def status(world: World, certificate: Certificate, algorithm: str = "sha1") -> t
 
 
 def listed(world: World, certificate: Certificate) -> str | None:
-    crl = RevocationList.parse(world.ca.crl_for(certificate))
+    crl = RevocationList.parse(world.ca.crl_for(certificate) or b"")
     assert crl.is_signed_by(world.ca.chain(certificate)[1].public_key)
     assert crl.covers(certificate)
     entry = crl.entry(certificate.serial)
@@ -200,31 +203,31 @@ def test_a_signature_that_the_token_got_wrong_never_leaves(world: World, monkeyp
 def test_hold_and_release_and_revocation_show_at_once(world: World, suite: Suite) -> None:
     _, certificate = world.seal(suite)
     assert (status(world, certificate), listed(world, certificate)) == (("good", None), None)
-    numbers = [RevocationList.parse(world.ca.crl_for(certificate)).number]
+    numbers = [RevocationList.parse(world.ca.crl_for(certificate) or b"").number]
 
     held = world.ca.hold(certificate.serial, actor="officer_1")
     assert (held.status, held.reason) == ("hold", "certificateHold")
     assert status(world, certificate) == ("revoked", "certificateHold")
     assert status(world, certificate, "sha256") == ("revoked", "certificateHold")
     assert listed(world, certificate) == "certificateHold"
-    numbers.append(RevocationList.parse(world.ca.crl_for(certificate)).number)
+    numbers.append(RevocationList.parse(world.ca.crl_for(certificate) or b"").number)
     with pytest.raises(errors.CertificateStateRefused):
         world.ca.hold(certificate.serial)
 
     assert world.ca.release(certificate.serial_hex).status == "good"
     assert (status(world, certificate), listed(world, certificate)) == (("good", None), None)
     assert status(world, certificate, "sha256") == ("good", None)
-    numbers.append(RevocationList.parse(world.ca.crl_for(certificate)).number)
+    numbers.append(RevocationList.parse(world.ca.crl_for(certificate) or b"").number)
     with pytest.raises(errors.CertificateStateRefused):
         world.ca.release(certificate.serial)
 
     suspect = (world.now() - timedelta(days=2)).replace(microsecond=0)
     world.ca.revoke(certificate.serial, "keyCompromise", invalidity_at=suspect)
     assert status(world, certificate) == ("revoked", "keyCompromise")
-    entry = RevocationList.parse(world.ca.crl_for(certificate)).entry(certificate.serial)
+    entry = RevocationList.parse(world.ca.crl_for(certificate) or b"").entry(certificate.serial)
     assert entry is not None
     assert (entry.reason, entry.invalidity_at) == ("keyCompromise", suspect)
-    numbers.append(RevocationList.parse(world.ca.crl_for(certificate)).number)
+    numbers.append(RevocationList.parse(world.ca.crl_for(certificate) or b"").number)
     for change in (world.ca.release, world.ca.hold, world.ca.revoke):
         with pytest.raises(errors.CertificateStateRefused):
             change(certificate.serial)
@@ -374,9 +377,9 @@ def test_an_issuing_ca_is_revoked_on_its_roots_list(tmp_path: Path) -> None:
     issuing = world.ca.authority("issuing-rsa-1").certificate
     world.ca.revoke(issuing.serial, "cessationOfOperation")
     assert listed(world, issuing) == "cessationOfOperation"
-    with pytest.raises(errors.NoSuchAuthority):
-        world.ca.ocsp_for(issuing)
     root = world.ca.chain(issuing)[-1]
+    assert world.ca.ocsp_for(issuing) is None  # the root's key is offline: it signs lists, and answers nobody
+    assert (world.ca.ocsp_for(root), world.ca.crl_for(root)) == (None, None)
     with pytest.raises(errors.CertificateStateRefused):
         world.ca.revoke(root.serial)
 
@@ -460,12 +463,22 @@ class Outside:
         }
         return build_certificate(CertificateSpec(**{**fields, **changes}), self.key)  # type: ignore[arg-type]
 
-    def get(self, url: str) -> bytes:
+    def crl(self, url: str) -> bytes:
         raise Unavailable(f"{url} does not answer.", "无响应。")
 
-    def post(self, url: str, body: bytes, content_type: str) -> bytes:
-        self.asked.append(content_type)
-        asked = ocsp.OcspRequest.parse(body)
+    def issuer(self, url: str) -> bytes:
+        self.asked.append(url)
+        return self.ca.der
+
+    def timestamp(self, url: str, request: bytes) -> bytes:
+        self.asked.append(url)
+        return self.world.ca.timestamp(request)
+
+    def ocsp(self, url: str, request: bytes) -> bytes:
+        self.asked.append(url)
+        if self.status == "down":
+            raise Unavailable(f"{url} does not answer.", "无响应。")
+        asked = ocsp.OcspRequest.parse(request)
         now = self.world.now()
         answer = ocsp.Answer(asked.cert_ids[0], self.status, now, now + timedelta(days=1), now, None)
         return ocsp.build_response([answer], self.key, self.ca, produced_at=now)
@@ -474,7 +487,8 @@ class Outside:
 @pytest.fixture
 def outside(world: World, monkeypatch: pytest.MonkeyPatch) -> Outside:
     made = Outside(world, Suite.SM2)
-    monkeypatch.setattr(world.ca.outside, "fetcher", made)
+    monkeypatch.setattr(world.ca.outside, "client", made)
+    monkeypatch.setattr(world.ca.timestamps, "client", made)
     return made
 
 
@@ -487,9 +501,12 @@ def test_an_outside_certificate_is_imported_and_its_ocsp_used(world: World, outs
     assert (made.origin, made.status, made.es_id) == ("outside", "good", "31000000000007")
     assert world.ca.certificates(generation.id) == [certificate]
     assert world.ca.chain(certificate) == [certificate, outside.ca, outside.root]
-    response = ocsp.OcspResponse.parse(world.ca.ocsp_for(certificate))
+    response = ocsp.OcspResponse.parse(world.ca.ocsp_for(certificate) or b"")
     assert response.signer(outside.ca) == outside.ca
-    assert outside.asked == ["application/ocsp-request"] * 2  # at import, and now
+    assert outside.asked == ["http://ca.example/ocsp"]  # at import; ten minutes later again
+    world.offset = timedelta(minutes=11)
+    world.ca.ocsp_for(certificate)
+    assert outside.asked == ["http://ca.example/ocsp"] * 2
     again = world.ca.import_certificate(generation, certificate.der, [outside.ca, outside.root], es_id="31000000000007")
     assert again.id == made.id
     with pytest.raises(errors.OutsideCertificate):
@@ -536,13 +553,58 @@ def test_a_tsa_certificate_must_be_for_timestamps(world: World, outside: Outside
         world.ca.import_certificate(generation, outside.issue(request).der, [outside.ca, outside.root], profile="tsa")
 
 
-def test_without_a_way_out_an_outside_status_is_a_named_refusal(world: World, outside: Outside) -> None:
+def test_an_outside_status_that_cannot_be_had_is_a_named_refusal(world: World, outside: Outside) -> None:
     generation = world.keys.new("seal_holder", Suite.SM2)
     certificate = outside.issue(world.ca.csr(generation, Subject("云江市", "云江市")))
+    outside.status = "down"
     world.ca.import_certificate(generation, certificate.der, [outside.ca, outside.root])
-    with pytest.raises(XinyinError) as refusal:
+    assert world.ca.ocsp_for(certificate) is None  # there is a CRL address to try
+    with pytest.raises(StatusUnavailable):
         world.ca.crl_for(certificate)
-    assert refusal.value.code == "outside-status-unavailable"
+    assert world.ca.crl_for(outside.ca) is None  # names no list
+
+
+def test_an_outside_answer_that_proves_nothing_is_not_used(world: World, outside: Outside) -> None:
+    """Signed by another key, or about another certificate, or out of date: each as good as no answer."""
+    generation = world.keys.new("seal_holder", Suite.SM2)
+    certificate = outside.issue(world.ca.csr(generation, Subject("云江市", "云江市")), crl_urls=[])
+    world.ca.import_certificate(generation, certificate.der, [outside.ca, outside.root])
+    now, stranger = world.now(), Outside(world, Suite.SM2)
+    good = ocsp.Answer(ocsp.CertId.of(certificate, outside.ca), "good", now, now + timedelta(days=1))
+    stale = ocsp.Answer(good.cert_id, "good", now - timedelta(days=9), now - timedelta(days=8))
+    other = ocsp.Answer(ocsp.CertId.of(outside.ca, outside.root), "good", now, now + timedelta(days=1))
+    world.offset = timedelta(minutes=20)
+    for answer, key in ((good, stranger.key), (stale, outside.key), (other, outside.key)):
+        der = ocsp.build_response([answer], key, outside.ca, produced_at=now)
+        outside.ocsp = lambda url, request, der=der: der  # type: ignore[method-assign, misc]
+        with pytest.raises(StatusUnavailable):
+            world.ca.ocsp_for(certificate)
+    der = ocsp.build_response([good], outside.key, outside.ca, produced_at=now)
+    outside.ocsp = lambda url, request: der  # type: ignore[method-assign]
+    assert world.ca.ocsp_for(certificate) == der
+
+
+def test_the_issuer_of_a_strangers_certificate_is_fetched_and_checked(world: World, outside: Outside) -> None:
+    key = SoftwareKey.generate(Suite.SM2)
+    request = pkcs10.build_request(Subject("外部时间戳"), key)
+    stranger = outside.issue(request, serial=2**90, ca_issuer_urls=["http://ca.example/ca.crt"])
+    assert world.ca.ocsp_for(stranger) is not None
+    assert outside.asked[0] == "http://ca.example/ca.crt"
+
+
+def test_an_outside_timestamp_service_is_used_and_its_answer_checked(world: World, outside: Outside) -> None:
+    config = replace(world.ca.config, outside_timestamps="http://tsa.example/tsa")
+    stamps = Timestamps(world.ca.register, world.keys, config, outside, world.now)
+    imprint = digest(DigestAlgorithm.SHA256, b"x")
+    assert tsp.TimestampToken.parse(stamps.token(DigestAlgorithm.SHA256, imprint)).imprint == imprint
+    assert outside.asked == ["http://tsa.example/tsa"]
+    replayed = world.ca.timestamp(tsp.build_request(DigestAlgorithm.SHA256, imprint))
+    outside.timestamp = lambda url, request: replayed  # type: ignore[method-assign]
+    with pytest.raises(tsp.TimestampRefused):
+        stamps.token(DigestAlgorithm.SHA256, imprint)
+    stamps = Timestamps(world.ca.register, world.keys, config, None, world.now)
+    with pytest.raises(Misconfigured):
+        stamps.token(DigestAlgorithm.SHA256, imprint)
 
 
 # --- timestamps -------------------------------------------------------------------------------------------------------------
