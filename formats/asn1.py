@@ -14,19 +14,10 @@ from typing import Any, Generic, TypeVar, overload
 
 from asn1crypto import algos, core, keys, x509
 
+from crypto import algorithms
+from crypto.der import NotDer
 from crypto.errors import BadInput, XinyinError
-from crypto.suites import (
-    ECDSA_P256_SHA256,
-    RSA_PKCS1_SHA256,
-    RSA_PKCS1_SHA384,
-    RSA_PKCS1_SHA512,
-    RSA_PSS_SHA256,
-    RSA_PSS_SHA384,
-    RSA_PSS_SHA512,
-    SM2_SM3,
-    DigestAlgorithm,
-    Scheme,
-)
+from crypto.suites import DigestAlgorithm, Scheme
 
 OID_SM2_CURVE = "1.2.156.10197.1.301"
 OID_SM2_SIGN = "1.2.156.10197.1.301.1"
@@ -205,38 +196,10 @@ class lazy(Generic[T]):  # noqa: N801 - a decorator
 
 # --- algorithm identifiers --------------------------------------------------------------------------------------------------
 
-_SIGNATURE_NAMES = {
-    RSA_PKCS1_SHA256: "sha256_rsa",
-    RSA_PKCS1_SHA384: "sha384_rsa",
-    RSA_PKCS1_SHA512: "sha512_rsa",
-    ECDSA_P256_SHA256: "sha256_ecdsa",
-    SM2_SM3: "sm2_sm3",
-}
-_SCHEMES = {name: scheme for scheme, name in _SIGNATURE_NAMES.items()} | {"sm2": SM2_SM3}
-_PSS = {s.digest.value: s for s in (RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512)}
-_SALT = {"sha256": 32, "sha384": 48, "sha512": 64}
-
 
 def signature_algorithm(scheme: Scheme) -> algos.SignedDigestAlgorithm:
     """AlgorithmIdentifier of a scheme: RSA with NULL parameters (RFC 4055), PSS with explicit ones, ECDSA and SM2 without."""
-    if scheme.padding == "pss":
-        name = scheme.digest.value
-        return algos.SignedDigestAlgorithm(
-            {
-                "algorithm": "rsassa_pss",
-                "parameters": algos.RSASSAPSSParams(
-                    {
-                        "hash_algorithm": {"algorithm": name},
-                        "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": {"algorithm": name}},
-                        "salt_length": _SALT[name],
-                    }
-                ),
-            }
-        )
-    identifier = {"algorithm": _SIGNATURE_NAMES[scheme]}
-    if scheme.padding is not None:
-        identifier["parameters"] = core.Null()
-    return algos.SignedDigestAlgorithm(identifier)
+    return algos.SignedDigestAlgorithm.load(algorithms.signature_identifier(scheme))
 
 
 def scheme_of(identifier: algos.SignedDigestAlgorithm) -> Scheme | None:
@@ -244,19 +207,10 @@ def scheme_of(identifier: algos.SignedDigestAlgorithm) -> Scheme | None:
 
     ``ecdsa-with-SHA256`` means P-256 here, because the suites have no other curve; the key decides.
     """
-    name = identifier["algorithm"].native
-    if name != "rsassa_pss":
-        return _SCHEMES.get(name)
-    parameters = identifier["parameters"]
-    digest = parameters["hash_algorithm"]["algorithm"].native
-    mask = parameters["mask_gen_algorithm"]
-    regular = (
-        mask["algorithm"].native == "mgf1"
-        and mask["parameters"]["algorithm"].native == digest
-        and parameters["salt_length"].native == _SALT.get(digest)
-        and parameters["trailer_field"].native == "trailer_field_bc"
-    )
-    return _PSS.get(digest) if regular else None
+    try:
+        return algorithms.read_signature(identifier.dump())
+    except NotDer:
+        return None
 
 
 def digest_algorithm(digest: DigestAlgorithm) -> algos.DigestAlgorithm:
