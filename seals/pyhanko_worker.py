@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import resource
 import signal
 import sys
@@ -30,6 +31,7 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import MDPPerm, SigFieldSpec, SigSeedSubFilter
 from pyhanko.sign.signers.cms_embedder import PdfCMSEmbedder, SigIOSetup, SigObjSetup
 from pyhanko.sign.signers.pdf_byterange import DocumentTimestamp, SignatureObject
+from pyhanko.sign.validation import read_certification_data
 from pyhanko.sign.validation.dss import DocumentSecurityStore
 
 from crypto.errors import XinyinError
@@ -88,7 +90,7 @@ def _answer(request: dict[str, Any], blobs: list[bytes]) -> Answer:
 
 
 def _reason(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {exc}"[:300]
+    return f"{type(exc).__name__}: {re.sub(r'(stream )?<[^>]*>:? ?', '', str(exc))}"[:300]
 
 
 # -- prepare
@@ -116,11 +118,17 @@ def _repaired(document: bytes) -> bytes:
         with pikepdf.open(BytesIO(document)) as pdf:
             if len(pdf.pages) == 0:
                 raise DamagedBeyondRepair("no pages are left of it")
+            if any(_is_signature(item) for item in pdf.objects):
+                raise DamagedAndSigned
             out = BytesIO()
             pdf.save(out, encryption=True) if pdf.is_encrypted else pdf.save(out)
             return out.getvalue()
     except pikepdf.PasswordError:
         raise PasswordNeeded from None
+
+
+def _is_signature(item: Any) -> bool:
+    return isinstance(item, pikepdf.Dictionary) and ("/ByteRange" in item or item.get("/Type") in ("/Sig", "/DocTimeStamp"))
 
 
 def _prepared(request: dict[str, Any], document: bytes, picture: bytes) -> Answer:
@@ -168,9 +176,10 @@ def _opened(document: bytes) -> IncrementalPdfFileWriter:
 def _respect_earlier_signatures(reader: PdfFileReader) -> None:
     try:
         levels = [signature.docmdp_level for signature in reader.embedded_signatures]
+        certified = read_certification_data(reader) is not None
     except Exception as exc:
         raise DamagedAndSigned(_reason(exc)) from exc
-    if MDPPerm.NO_CHANGES in levels:
+    if certified or MDPPerm.NO_CHANGES in levels:
         raise CertifiedAgainstChanges
 
 

@@ -95,14 +95,18 @@ class ChangesNotPermitted(Unprocessable):
 
 
 class CertifiedAgainstChanges(Conflict):
-    """A signature in it forbids every later change (DocMDP P=1, ISO 32000-2 §12.8.2.2)."""
+    """It is certified, or a signature in it locks it: common verifiers would then call a further seal tampering.
+
+    They do so at every level of certification: even P = 2 and 3 allow only fields that were there already to be signed
+    (DocMDP, ISO 32000-2 §12.8.2.2).
+    """
 
     code = "pdf-certified-against-changes"
 
     def __init__(self) -> None:
         super().__init__(
-            "This PDF is certified and allows no further change; a seal would break that certification.",
-            "该 PDF 已认证且不允许任何后续更改；加盖印章会使该认证失效。",
+            "This PDF is certified or locked by a signature: a seal would break that. Ask for a copy that is not certified.",
+            "该 PDF 已被认证或锁定，加盖印章会使原有认证失效；请索取未认证的版本。",
         )
 
 

@@ -17,7 +17,8 @@ from formats.pdf.errors import OutsideCommonCase
 Buffer = bytes | bytearray | mmap.mmap
 
 MAX_DEPTH = 64
-MAX_TOKENS = 400_000
+READING_BUDGET = 2_000_000
+"""Units of work that reading one file may take: a unit is a token, or 64 bytes passed over; all of it takes some seconds."""
 
 _SKIP = rb"[\x00\t\n\x0c\r ]*+(?:%[^\r\n]*+[\x00\t\n\x0c\r ]*+)*+"
 _REGULAR = rb"[^\x00\t\n\x0c\r ()<>\[\]{}/%]"
@@ -117,12 +118,27 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     return token
 
 
-class Parser:
-    """Reads objects out of one buffer; every call is bounded by :data:`MAX_DEPTH` and :data:`MAX_TOKENS`."""
+class Budget:
+    """What may still be spent on one file, so that overlapping or repeated structures cannot make reading it endless."""
 
-    def __init__(self, data: Buffer) -> None:
+    __slots__ = ("left",)
+
+    def __init__(self, units: int = READING_BUDGET) -> None:
+        self.left = units
+
+    def spend(self, units: int) -> None:
+        """:raises OutsideCommonCase: nothing is left"""
+        self.left -= units
+        if self.left < 0:
+            raise OutsideCommonCase("it takes too much work to read")
+
+
+class Parser:
+    """Reads objects out of one buffer, bounded by :data:`MAX_DEPTH` and a :class:`Budget`."""
+
+    def __init__(self, data: Buffer, budget: Budget | None = None) -> None:
         self.data = data
-        self._tokens = 0
+        self.budget = budget or Budget()
 
     def object(self, pos: int, depth: int = 0) -> tuple[Any, int]:
         """The object at ``pos`` and the offset after it.
@@ -130,11 +146,11 @@ class Parser:
         :raises OutsideCommonCase: no object there, or nested too deep, or too long
         """
         match = _TOKEN.match(self.data, pos)
-        self._tokens += 1
-        if match is None or depth > MAX_DEPTH or self._tokens > MAX_TOKENS:
-            raise OutsideCommonCase("an object cannot be read, or is too long or too deep")
+        if match is None or depth > MAX_DEPTH:
+            raise OutsideCommonCase("an object cannot be read, or is nested too deep")
         kind = match.lastindex
         end = match.end()
+        self.budget.spend(1 + ((end - pos) >> 6))
         if kind == 4:
             return _name(match.group(4)), end
         if kind == 2:
@@ -176,6 +192,7 @@ class Parser:
         return TopDict(bytes(self.data[base:end]), value, spans), end
 
     def _key(self, pos: int) -> re.Match[bytes] | None:
+        self.budget.spend(1)
         match = _TOKEN.match(self.data, pos)
         if match is None or (match.lastindex != 4 and match.group(5) != b">>"):
             raise OutsideCommonCase("a dictionary's key is not a name")
@@ -196,6 +213,7 @@ class Parser:
                 if match.group(5) == b">>":
                     return result, match.end()
                 raise OutsideCommonCase("a dictionary's key is not a name")
+            self.budget.spend(1 + ((match.end() - pos) >> 6))
             value, pos = self.object(match.end(), depth + 1)
             result[_name(match.group(4))] = value
 
@@ -214,6 +232,7 @@ class Parser:
             match = _PAREN.search(self.data, pos)
             if match is None:
                 raise OutsideCommonCase("a string does not end")
+            self.budget.spend(1 + ((match.end() - pos) >> 6))
             pos = match.end()
             sign = match.group()
             if sign == b"\\":

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from formats.pdf.errors import NoSuchPage, NotAPdf, OutsideCommonCase
-from formats.pdf.objects import Buffer, Parser, Ref, Stream, TopDict
+from formats.pdf.objects import Budget, Buffer, Parser, Ref, Stream, TopDict
 from formats.pdf.xref import CrossReferences, Entry, decode, object_header, read_chain
 
 MAX_PAGES = 100_000
 MAX_TREE_DEPTH = 64
+MAX_IN_CONTAINER = 100_000
 _STARTXREF = re.compile(rb"startxref[\x00\t\n\x0c\r ]+(\d{1,19})")
 _TAIL = 2048
 INHERITED = (b"/MediaBox", b"/CropBox", b"/Rotate", b"/Resources")
@@ -48,8 +49,9 @@ class PdfFile:
         if data[:5] != b"%PDF-":
             raise OutsideCommonCase("something stands before its header")
         self.data = data
+        self.budget = Budget()
         self.startxref = self._find_startxref()
-        self.references: CrossReferences = read_chain(data, self.startxref)
+        self.references: CrossReferences = read_chain(data, self.startxref, self.budget)
         if self.references.encrypted:
             raise OutsideCommonCase("it is encrypted")
         self.size = self.references.size
@@ -75,6 +77,7 @@ class PdfFile:
 
     def _locate(self, number: int) -> tuple[Buffer, int, int] | None:
         """(buffer, offset of the object, generation), or None where there is no such object (which stands for null)."""
+        self.budget.spend(1 + (self.references.subsections >> 4))
         if number in self.overlay:
             generation, body = self.overlay[number]
             return body, 0, generation
@@ -112,7 +115,7 @@ class PdfFile:
             self._resolving.discard(number)
             if not isinstance(stream, Stream) or stream.dictionary.get(b"/Type") != b"/ObjStm":
                 raise OutsideCommonCase("an object stream is missing")
-            self._containers[number] = _object_stream(stream)
+            self._containers[number] = _object_stream(stream, self.budget)
         return self._containers[number]
 
     def get(self, number: int) -> Any:
@@ -121,7 +124,7 @@ class PdfFile:
         if located is None:
             return None
         data, start, _ = located
-        parser = Parser(data)
+        parser = Parser(data, self.budget)
         value, end = parser.object(start)
         if isinstance(value, dict):
             body = parser.stream_start(end)
@@ -153,7 +156,7 @@ class PdfFile:
         data, start, generation = located
         if generation != ref.gen:
             raise OutsideCommonCase("a reference names another generation")
-        parser = Parser(data)
+        parser = Parser(data, self.budget)
         top, end = parser.top_dict(start)
         if parser.stream_start(end) is not None:
             raise OutsideCommonCase("a stream stands where a dictionary must be")
@@ -230,7 +233,8 @@ class PdfFile:
             data, start, _ = located
             if data is not self.data:
                 return False
-            end = data.find(b"endobj", start, start + 65536)
+            end = data.find(b"endobj", start, start + 16384)
+            self.budget.spend(1)
             if end < 0 or data.find(b"/Kids", start, end) >= 0:
                 return False
         return True
@@ -264,13 +268,18 @@ class PdfFile:
         return box if box[2] > box[0] and box[3] > box[1] else None
 
 
-def _object_stream(stream: Stream) -> tuple[bytes, list[int]]:
+def _object_stream(stream: Stream, budget: Budget) -> tuple[bytes, list[int]]:
     count, first = stream.dictionary.get(b"/N"), stream.dictionary.get(b"/First")
-    data = decode(stream)
-    if not isinstance(count, int) or not isinstance(first, int) or not 0 <= first <= len(data) or not 0 <= count <= first:
+    data = decode(stream, budget)
+    if (
+        not isinstance(count, int)
+        or not isinstance(first, int)
+        or not 0 <= first <= len(data)
+        or not 0 <= count <= min(first, MAX_IN_CONTAINER)
+    ):
         raise OutsideCommonCase("an object stream is malformed")
     try:
-        header = [int(word) for word in data[:first].split()[: 2 * count]]
+        header = [int(word) for word in data[:first].split(None, 2 * count)[: 2 * count]]
     except ValueError as exc:
         raise OutsideCommonCase("an object stream is malformed") from exc
     if len(header) != 2 * count or any(not 0 <= at <= len(data) for at in header[1::2]):

@@ -220,9 +220,9 @@ class Signed:
 
 
 def existing_signatures(pdf: PdfFile) -> Signed:
-    """Walk the form, refusing documents whose signatures allow no further change.
+    """Walk the form, refusing documents whose signatures allow no further seal.
 
-    :raises CertifiedAgainstChanges: a DocMDP transform or a field lock with P = 1 (ISO 32000-2 §12.8.2.2, §12.7.5.5)
+    :raises CertifiedAgainstChanges: a DocMDP transform, or a field lock with P = 1 (ISO 32000-2 §12.8.2.2, §12.7.5.5)
     """
     catalog = pdf.catalog()
     permissions = pdf.resolve(catalog.get(b"/Perms"))
@@ -270,8 +270,7 @@ def _check_transforms(pdf: PdfFile, signature: Any) -> None:
         method = pdf.resolve(reference.get(b"/TransformMethod"))
         parameters = pdf.resolve(reference.get(b"/TransformParams"))
         parameters = parameters if isinstance(parameters, dict) else {}
-        level = pdf.resolve(parameters.get(b"/P", 2 if method == b"/DocMDP" else 0))
-        if method in (b"/DocMDP", b"/FieldMDP") and level == 1:
+        if method == b"/DocMDP" or (method == b"/FieldMDP" and pdf.resolve(parameters.get(b"/P")) == 1):
             raise CertifiedAgainstChanges
 
 
@@ -330,7 +329,7 @@ def _stored(appender: Appender, existing: Any, items: Sequence[bytes]) -> list[b
     for member in members:
         stream = pdf.get(member.num)
         if isinstance(stream, Stream):
-            have.add(hashlib.sha256(decode(stream)).digest())
+            have.add(hashlib.sha256(decode(stream, pdf.budget)).digest())
     for item in items:
         mark = hashlib.sha256(item).digest()
         if mark not in have:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from formats.pdf.errors import OutsideCommonCase
-from formats.pdf.objects import Buffer, Parser, Ref, Stream, TopDict
+from formats.pdf.objects import Budget, Buffer, Parser, Ref, Stream, TopDict
 
 MAX_SECTIONS = 1024
-MAX_SUBSECTIONS = 100_000
+MAX_SUBSECTIONS = 50_000
 MAX_OBJECTS = 8_388_607
 MAX_DECODED = 64 * 1024 * 1024
 
-_TABLE = re.compile(rb"[\x00\t\n\x0c\r ]*+xref[\x00\t\n\x0c\r ]++")
+_TABLE = re.compile(rb"[\x00\t\n\x0c\r ]{0,1024}+xref[\x00\t\n\x0c\r ]{1,1024}+")
 _SUBSECTION = re.compile(rb"(\d{1,10})[ \t]+(\d{1,10})[ \t]*(?:\r\n|\r|\n)")
-_TRAILER = re.compile(rb"[\x00\t\n\x0c\r ]*+trailer")
+_TRAILER = re.compile(rb"[\x00\t\n\x0c\r ]{0,1024}+trailer")
 _ENTRY = re.compile(rb"(\d{10}) (\d{5}) ([nf])(?: \r| \n|\r\n)")
-_OBJECT = re.compile(rb"[\x00\t\n\x0c\r ]*+(\d{1,10})[\x00\t\n\x0c\r ]++(\d{1,5})[\x00\t\n\x0c\r ]++obj")
+_OBJECT = re.compile(rb"[\x00\t\n\x0c\r ]{0,1024}+(\d{1,10})[\x00\t\n\x0c\r ]{1,64}+(\d{1,5})[\x00\t\n\x0c\r ]{1,64}+obj")
 
 
 class Entry(NamedTuple):
@@ -97,6 +97,7 @@ class CrossReferences:
     trailer: TopDict
     is_stream: bool
     encrypted: bool
+    subsections: int
 
     @property
     def size(self) -> int:
@@ -110,7 +111,7 @@ class CrossReferences:
         return size
 
 
-def read_chain(data: Buffer, start: int) -> CrossReferences:
+def read_chain(data: Buffer, start: int, budget: Budget) -> CrossReferences:
     """Follow the chain of sections from ``start`` (the newest).
 
     :raises OutsideCommonCase: broken, circular or endless
@@ -119,14 +120,18 @@ def read_chain(data: Buffer, start: int) -> CrossReferences:
     newest: tuple[TopDict, bool] | None = None
     seen: set[int] = set()
     encrypted = False
+    subsections = 0
     queue = [start]
     while queue:
         offset = queue.pop(0)
         if offset in seen or len(seen) >= MAX_SECTIONS:
             raise OutsideCommonCase("its cross-reference chain does not end")
         seen.add(offset)
-        section, trailer, is_stream = _section(data, offset)
+        section, trailer, is_stream = _section(data, offset, budget)
         sections.append(section)
+        subsections += len(section.subsections)
+        if subsections > MAX_SUBSECTIONS:
+            raise OutsideCommonCase("its cross-references are in too many pieces")
         newest = newest or (trailer, is_stream)
         encrypted = encrypted or b"/Encrypt" in trailer.value
         # A hybrid section's stream comes before the previous section (ISO 32000-2 §7.5.8.4).
@@ -138,16 +143,16 @@ def read_chain(data: Buffer, start: int) -> CrossReferences:
                 raise OutsideCommonCase("its cross-reference chain is broken")
             queue.append(link)
     assert newest is not None
-    return CrossReferences(sections, newest[0], newest[1], encrypted)
+    return CrossReferences(sections, newest[0], newest[1], encrypted, subsections)
 
 
-def _section(data: Buffer, offset: int) -> tuple[Section, TopDict, bool]:
+def _section(data: Buffer, offset: int, budget: Budget) -> tuple[Section, TopDict, bool]:
     match = _TABLE.match(data, offset)
     if match:
         table, end = _table(data, match.end())
-        trailer, _ = Parser(data).top_dict(end)
+        trailer, _ = Parser(data, budget).top_dict(end)
         return table, trailer, False
-    return _stream_section(data, offset)
+    return _stream_section(data, offset, budget)
 
 
 def _table(data: Buffer, pos: int) -> tuple[Table, int]:
@@ -172,15 +177,15 @@ def object_header(data: Buffer, offset: int) -> tuple[int, int, int]:
     return int(match.group(1)), int(match.group(2)), match.end()
 
 
-def _stream_section(data: Buffer, offset: int) -> tuple[StreamSection, TopDict, bool]:
+def _stream_section(data: Buffer, offset: int, budget: Budget) -> tuple[StreamSection, TopDict, bool]:
     _, _, pos = object_header(data, offset)
-    parser = Parser(data)
+    parser = Parser(data, budget)
     trailer, end = parser.top_dict(pos)
     start = parser.stream_start(end)
     length = trailer.value.get(b"/Length")
     if trailer.value.get(b"/Type") != b"/XRef" or start is None or not isinstance(length, int) or length < 0:
         raise OutsideCommonCase("its cross-references cannot be found")
-    rows = decode(Stream(trailer.value, data, start, length))
+    rows = decode(Stream(trailer.value, data, start, length), budget)
     widths = trailer.value.get(b"/W")
     if not isinstance(widths, list) or len(widths) != 3 or not all(isinstance(w, int) and 0 <= w <= 8 for w in widths):
         raise OutsideCommonCase("its cross-reference stream is malformed")
@@ -200,7 +205,7 @@ def _index(index: Any, width: int, length: int) -> list[tuple[int, int, int]]:
     return subsections
 
 
-def decode(stream: Stream) -> bytes:
+def decode(stream: Stream, budget: Budget | None = None) -> bytes:
     """Decoded bytes of a stream that has no filter, or FlateDecode with or without a PNG predictor.
 
     :raises OutsideCommonCase: another filter, damaged data, or more than :data:`MAX_DECODED` bytes
@@ -212,6 +217,8 @@ def decode(stream: Stream) -> bytes:
             raise OutsideCommonCase("a structural stream has several filters")
         filters = filters[0] if filters else None
         parameters = parameters[0] if isinstance(parameters, list) and parameters else None
+    budget = budget or Budget()
+    budget.spend(stream.length >> 6)
     if filters is None:
         return stream.raw()
     if filters != b"/FlateDecode" or isinstance(filters, Ref):
@@ -223,10 +230,11 @@ def decode(stream: Stream) -> bytes:
         raise OutsideCommonCase("a structural stream is damaged") from exc
     if inflater.unconsumed_tail or not inflater.eof:
         raise OutsideCommonCase("a structural stream is damaged or too large")
-    return _unpredict(decoded, parameters) if isinstance(parameters, dict) else decoded
+    budget.spend(len(decoded) >> 6)
+    return _unpredict(decoded, parameters, budget) if isinstance(parameters, dict) else decoded
 
 
-def _unpredict(data: bytes, parameters: dict[bytes, Any]) -> bytes:
+def _unpredict(data: bytes, parameters: dict[bytes, Any], budget: Budget) -> bytes:
     """Undo a PNG predictor on rows of bytes (types None, Sub and Up are what writers use for these streams)."""
     predictor = parameters.get(b"/Predictor", 1)
     if predictor == 1:
@@ -235,6 +243,7 @@ def _unpredict(data: bytes, parameters: dict[bytes, Any]) -> bytes:
     simple = parameters.get(b"/Colors", 1) == 1 and parameters.get(b"/BitsPerComponent", 8) == 8
     if not simple or not isinstance(predictor, int) or predictor < 10 or not isinstance(columns, int) or not 0 < columns <= 64:
         raise OutsideCommonCase("a structural stream has an unusual predictor")
+    budget.spend(len(data) // (columns + 1))
     out = bytearray()
     previous = bytes(columns)
     for at in range(0, len(data) - columns, columns + 1):
