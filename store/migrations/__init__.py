@@ -1,17 +1,81 @@
-"""Bringing a database to this version's tables."""
+"""Bringing a database to this version's tables: Alembic scripts in ``versions/``, run from code (no ini file, no command).
+
+Everything happens in one transaction under one lock: several processes may start at once, and a migration that fails leaves the
+database as it was. Scripts name tables and columns themselves and import no models, so that an old script keeps its meaning. To
+write the next one: change the models, then ``python -m store.migrations MESSAGE``; read what it wrote, and mend it.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store import models as models  # the tables of this room belong to the metadata
-from store.db import Base
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from crypto.errors import Misconfigured
 
 if TYPE_CHECKING:
     from store.db import Database
 
+SCRIPTS = Path(__file__).parent
+_LOCK = 0x58494E59494E  # "XINYIN": the advisory lock on PostgreSQL
+
+
+class DatabaseTooNew(Misconfigured):
+    """The database was migrated by a newer version."""
+
+    code = "database-too-new"
+
+
+def config(connection: sa.Connection | None = None) -> Config:
+    """Alembic's configuration, with the connection to work on."""
+    made = Config()
+    made.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    if connection is not None:
+        made.attributes["connection"] = connection
+    return made
+
+
+def head() -> str:
+    """The newest revision that this version knows."""
+    found = ScriptDirectory.from_config(config()).get_current_head()
+    assert found is not None
+    return found
+
 
 def upgrade(database: Database) -> None:
-    """Create what is missing of the tables that are imported."""
-    with database.engine.begin() as connection:
-        Base.metadata.create_all(connection)
+    """Bring a database to :func:`head`.
+
+    :raises DatabaseTooNew: it is at a revision that this version does not know
+    """
+    from store import models as models  # for the tables of this room
+    from store.db import Base
+
+    with database.engine.begin() as connection:  # BEGIN IMMEDIATE on SQLite: the lock
+        if not database.is_sqlite:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if not any((SCRIPTS / "versions").glob("[0-9]*.py")):  # no script written yet: the models are all there is
+            Base.metadata.create_all(connection)
+            return
+        present = current(connection)
+        if present == head():
+            return
+        known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+        if present is not None and present not in known:
+            raise DatabaseTooNew(
+                f"The database is at revision {present}, which this version does not know; run the newer version again.",
+                f"数据库版本 {present} 高于本程序所知；请使用较新版本的程序。",
+                revision=present,
+            )
+        command.upgrade(config(connection), "head")
+
+
+def current(connection: sa.Connection) -> str | None:
+    """The revision that a database is at; None for an empty one."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return found

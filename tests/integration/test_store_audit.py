@@ -47,10 +47,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def log(tmp_path: Path, clock: Clock) -> AuditLog:
-    db = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
-    db.migrate()
-    return AuditLog(db, "310000", witness=tmp_path / "log" / "checkpoint", now=clock)
+def log(database: Database, tmp_path: Path, clock: Clock) -> AuditLog:
+    database.migrate()
+    return AuditLog(database, "310000", witness=tmp_path / "log" / "checkpoint", now=clock)
 
 
 def fill(log: AuditLog, count: int, seal: str = "seal_1") -> list[str]:
@@ -85,7 +84,6 @@ def codes(report: LogReport) -> set[str]:
 
 def change(log: AuditLog, sql: str, **values: Any) -> None:
     with log.db.write() as session:
-        session.execute(sa.text("PRAGMA defer_foreign_keys=ON"))
         assert session.execute(sa.text(sql), values).rowcount > 0  # type: ignore[attr-defined]
 
 
@@ -343,6 +341,8 @@ def test_a_leaf_edited_while_it_waits_for_its_number_stops_the_sequencer(log: Au
 def test_a_database_put_back_to_an_earlier_day_is_found_by_its_witness_and_not_signed_for(
     whole: AuditLog, tmp_path: Path
 ) -> None:
+    if not whole.db.is_sqlite:
+        pytest.skip("the database is put back by copying its file")
     whole.db.close()
     shutil.copy(tmp_path / "db.sqlite", tmp_path / "old.sqlite")
     fill(whole, 4)

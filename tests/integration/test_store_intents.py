@@ -48,8 +48,8 @@ class Clock:
 class Desk:
     """A service that seals bytes by appending to them, with a real database, blobs and log."""
 
-    def __init__(self, home: Path, clock: Any = utc_now) -> None:
-        self.db = Database.open(f"sqlite:///{home}/db.sqlite")
+    def __init__(self, db: Database, home: Path, clock: Any = utc_now) -> None:
+        self.db = db
         self.db.migrate()
         self.blobs = BlobStore(home / "blobs")
         self.audit = AuditLog(self.db, "310000", now=clock)
@@ -92,8 +92,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, clock: Clock) -> Desk:
-    return Desk(tmp_path, clock)
+def desk(database: Database, tmp_path: Path, clock: Clock) -> Desk:
+    return Desk(database, tmp_path, clock)
 
 
 def refuse(attempt: Attempt) -> Outcome:
@@ -264,8 +264,8 @@ def test_the_lease_of_a_process_that_cannot_be_seen_lasts_its_time(desk: Desk, o
     assert desk.seal(work=leave).attempt == 1
 
 
-def test_two_requests_at_once_with_one_key_give_one_result(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+def test_two_requests_at_once_with_one_key_give_one_result(database: Database, tmp_path: Path) -> None:
+    desk = Desk(database, tmp_path)
     barrier = threading.Barrier(8)
 
     def slow(attempt: Attempt) -> Outcome:
@@ -290,8 +290,8 @@ def test_two_requests_at_once_with_one_key_give_one_result(tmp_path: Path) -> No
     assert (desk.signatures, desk.count(AuditLeafRow), desk.count(IntentRow)) == (1, 1, 1)
 
 
-def test_a_hundred_requests_on_eight_threads_give_a_hundred_results(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+def test_a_hundred_requests_on_eight_threads_give_a_hundred_results(database: Database, tmp_path: Path) -> None:
+    desk = Desk(database, tmp_path)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda number: desk.seal(key=f"k{number % 100}", wait=20), range(200)))
     assert len({result.intent_id for result in results}) == 100
