@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -173,6 +174,18 @@ class OutsideCertificates:
             lambda client, url: client.crl(url),
             lambda data: self._usable_crl(data, certificate, issuer),
         )
+
+    def hosts(self) -> frozenset[str]:
+        """``name`` or ``name:port`` of every status address in the certificates imported and their chains: what an officer let
+        in by importing, and so what the node's Fetcher may be allowed.
+        """
+        found = set()
+        for row in self.register.rows(CertificateRow.origin == "outside"):
+            assert row.der is not None
+            for certificate in [Certificate.parse(row.der), *_chain_of(row)]:
+                for url in (*certificate.ocsp_urls, *certificate.crl_urls, *certificate.ca_issuer_urls):
+                    found.add(urlsplit(url).netloc.lower())
+        return frozenset(found - {""})
 
     def issuer_of(self, certificate: Certificate) -> Certificate:
         """Who issued a certificate that is not ours: out of the chains we keep, else from its caIssuers addresses.

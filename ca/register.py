@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,6 +15,12 @@ from ca.schemas import Authority, CertificateRecord
 from crypto.suites import Suite
 from formats.x509 import Certificate
 from store.db import Database
+
+
+@lru_cache(maxsize=4096)
+def parsed(der: bytes) -> Certificate:
+    """One view a certificate, shared: it is immutable, and what was decoded once stays decoded."""
+    return Certificate.parse(der)
 
 
 def record(row: CertificateRow, now: datetime) -> CertificateRecord:
@@ -36,7 +43,7 @@ def record(row: CertificateRow, now: datetime) -> CertificateRecord:
         reason=row.reason,
         revoked_at=row.revoked_at,
         invalidity_at=row.invalidity_at,
-        certificate=Certificate.parse(row.der),
+        certificate=parsed(row.der),
     )
 
 
@@ -49,7 +56,7 @@ def authority(row: AuthorityRow) -> Authority:
         row.status,
         row.generation_id,
         row.parent,
-        Certificate.parse(row.certificate),
+        parsed(row.certificate),
     )
 
 
@@ -65,15 +72,21 @@ class Register:
     def __init__(self, db: Database, region: str) -> None:
         self.db = db
         self.region = region
+        self._roles: dict[tuple[str, Suite], str] = {}
+        self._certificates: dict[str, Certificate] = {}
 
     def role(self, purpose: str, suite: Suite) -> str | None:
-        """The role that does this for the CA, or None before founding."""
-        with self.db.read() as session:
-            return session.scalar(
-                sa.select(CaRoleRow.role_id).where(
-                    CaRoleRow.region == self.region, CaRoleRow.purpose == purpose, CaRoleRow.suite == suite.value
-                )
+        """The role that does this for the CA, or None before founding. Found once, it stays."""
+        known = self._roles.get((purpose, suite))
+        if known is None:
+            query = sa.select(CaRoleRow.role_id).where(
+                CaRoleRow.region == self.region, CaRoleRow.purpose == purpose, CaRoleRow.suite == suite.value
             )
+            with self.db.read() as session:
+                known = session.scalar(query)
+            if known is not None:
+                self._roles[(purpose, suite)] = known
+        return known
 
     def keep_role(self, purpose: str, suite: Suite, role_id: str) -> None:
         row = CaRoleRow(role_id=role_id, purpose=purpose, suite=suite.value, region=self.region)
@@ -92,6 +105,14 @@ class Register:
         with self.db.read() as session:
             row = session.get(AuthorityRow, name)
             return authority(row) if row is not None and row.region == self.region else None
+
+    def authority_certificate(self, name: str) -> Certificate:
+        """Of an authority that is known to be there; it never changes."""
+        if name not in self._certificates:
+            found = self.authority(name)
+            assert found is not None
+            self._certificates[name] = found.certificate
+        return self._certificates[name]
 
     def current(self, kind: str, suite: Suite) -> Authority:
         """The authority that issues now. :raises NotFounded: none for this suite"""

@@ -17,7 +17,7 @@ from ca.issuing import Issuing
 from ca.models import AuthorityRow, CertificateRow, CrlRow, OcspAnswerRow
 from ca.ports import Keys
 from ca.profiles import profile
-from ca.register import Register, record
+from ca.register import Register, parsed, record
 from ca.schemas import REVOCATION_REASONS, Authority, CaConfig, CertificateRecord, RefreshReport
 from crypto.errors import BadInput, XinyinError
 from crypto.keys import Signer
@@ -60,6 +60,7 @@ class Revocation:
         self.audit = audit
         self.now = now
         self._unknown = _Budget(per_second=5)
+        self._known: dict[tuple[str, bytes, bytes], Authority] = {}
 
     # --- changing state ---
 
@@ -238,10 +239,12 @@ class Revocation:
         return max(0, int((min(until) - self.now()).total_seconds())) if until else 0
 
     def _authority_of(self, cert_id: wire.CertId) -> Authority | None:
-        for authority in self.register.authorities("issuing"):
-            if wire.issuer_hashes(authority.certificate, cert_id.algorithm) == (cert_id.name_hash, cert_id.key_hash):
-                return authority
-        return None
+        """Kept in memory once found: a name, a key and what they hash to never change, and strangers ask all the time."""
+        key = (cert_id.algorithm, cert_id.name_hash, cert_id.key_hash)
+        if key not in self._known:
+            for authority in self.register.authorities("issuing"):
+                self._known[(cert_id.algorithm, *wire.issuer_hashes(authority.certificate, cert_id.algorithm))] = authority
+        return self._known.get(key)
 
     def _respond(self, authority: Authority, cert_id: wire.CertId) -> bytes:
         serial = f"{cert_id.serial:x}" if cert_id.serial >= 0 else ""
@@ -335,7 +338,7 @@ class Revocation:
             assert row.generation_id is not None
             assert row.der is not None
             if self.keys.generation(row.generation_id).state in ("active", "draining"):
-                certificate = Certificate.parse(row.der)
+                certificate = parsed(row.der)
                 assert EKU_OCSP_SIGNING in certificate.extended_key_usage
                 return self.keys.signer(row.generation_id, "ocsp"), certificate
         return self.keys.signer(authority.generation_id, "ocsp"), authority.certificate

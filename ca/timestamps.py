@@ -9,7 +9,7 @@ from datetime import datetime
 from ca.errors import not_founded
 from ca.models import CertificateRow
 from ca.ports import Keys, StatusClient
-from ca.register import Register
+from ca.register import Register, parsed
 from ca.schemas import CaConfig
 from crypto.errors import Misconfigured, XinyinError
 from crypto.keys import Signer
@@ -85,8 +85,8 @@ class Timestamps:
 
     def _unit(self, suite: Suite) -> tuple[Signer, Certificate, list[Certificate]]:
         """Signer, certificate and issuing CA of the unit for this suite (of the first other one where a suite is not run)."""
-        roles = {s: self.register.role("tsa", s) for s in (suite, *self.config.suites)}
-        role = next((r for r in roles.values() if r is not None), None)
+        roles = (self.register.role("tsa", s) for s in (suite, *self.config.suites))
+        role = next((r for r in roles if r is not None), None)
         if role is None:
             raise not_founded("timestamp unit", "时间戳服务单元")
         generation = self.keys.active(role)
@@ -103,6 +103,8 @@ class Timestamps:
             raise not_founded("valid certificate for its timestamp unit", "时间戳单元的有效证书")
         row = rows[0]
         assert row.der is not None
-        above = self.register.authority(row.authority) if row.authority is not None else None
-        chain = [above.certificate] if above is not None else Certificate.parse_many((row.chain or "").encode())[:1]
-        return self.keys.signer(generation.id, "tsa"), Certificate.parse(row.der), chain
+        if row.authority is not None:
+            chain = [self.register.authority_certificate(row.authority)]
+        else:
+            chain = Certificate.parse_many((row.chain or "").encode())[:1]
+        return self.keys.signer(generation.id, "tsa"), parsed(row.der), chain

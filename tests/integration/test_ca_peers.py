@@ -8,6 +8,7 @@ import io
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,12 +21,17 @@ from asn1crypto import ocsp as aocsp
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 from pyhanko_certvalidator.errors import RevokedError
 
+from ca.errors import ForeignKey
+from ca.outbound import HttpStatusClient
 from ca.profiles import profiles
 from ca.service import CONTENT_TYPES
 from crypto.keys import SoftwareKey
 from crypto.suites import DigestAlgorithm, Suite
 from formats import tsp
+from formats.ocsp import OcspResponse
+from formats.pkcs10 import CertificationRequest
 from formats.x509 import Certificate, CertificateSpec, Subject, build_certificate
+from net.fetch import Fetcher
 from tests.integration.ca_world import World
 
 SUITES = list(Suite)
@@ -331,3 +337,41 @@ def test_an_sm3_stamp_is_signed_by_a_chain_that_openssl_confirms(world: World) -
     unit, issuing, root = pem_files(world, token.certificate)
     for child, parent in ((unit, issuing), (issuing, root)):
         world.openssl("verify", "-x509_strict", "-partial_chain", *DISTID, "-trusted", parent, child)
+
+
+# --- another node of ours as an outside CA ----------------------------------------------------------------------------------
+
+
+def test_another_regions_ca_certifies_our_key_and_its_services_are_used_over_http(world: World, tmp_path: Path) -> None:
+    """Request out, certificate in, then status and timestamps from the addresses that the other CA's certificates name."""
+    ours = World.found(tmp_path)
+    fetcher = Fetcher(private_hosts=[world.ca.config.base_url.removeprefix("http://")])
+    ours.ca.outside.client = ours.ca.timestamps.client = HttpStatusClient(fetcher)
+    generation = ours.keys.new("seal_holder", Suite.SM2)
+    request = CertificationRequest.parse(ours.ca.csr(generation, Subject("样本章", "样本局"), es_id="32000000000001"))
+    assert request.is_self_signed
+    # The other CA takes the key out of the request, as its operator would.
+    foreign = world.keys.new("seal_holder", Suite.SM2)
+    world.keys.generations[foreign.id] = replace(foreign, public_key=request.public_key)
+    certificate = world.ca.issue(
+        profile="seal-holder",
+        generation=world.keys.generation(foreign.id),
+        subject=Subject("样本章", "样本局"),
+        es_id="32000000000001",
+    )
+    chain = "".join(c.pem() for c in world.ca.chain(certificate)[1:]).encode()
+    ours.ca.import_certificate(generation, certificate.der, chain, es_id="32000000000001")
+    assert OcspResponse.parse(ours.ca.ocsp_for(certificate) or b"").answers[0].status == "good"
+    issuing = ours.ca.chain(certificate)[1]
+    assert (ours.ca.ocsp_for(issuing), ours.ca.crl_for(issuing)) == (None, world.ca.crl_for(issuing))
+    world.ca.revoke(certificate.serial, "keyCompromise")
+    ours.offset = timedelta(minutes=11)
+    assert OcspResponse.parse(ours.ca.ocsp_for(certificate) or b"").answers[0].status == "revoked"
+    second = ours.keys.new("seal_holder", Suite.SM2)
+    with pytest.raises(ForeignKey):
+        ours.ca.import_certificate(second, certificate.der, chain, es_id="32000000000001")
+    url = world.ca.config.base_url + "/tsa"
+    ours.ca.timestamps.config = replace(ours.ca.config, outside_timestamps=url)
+    token = tsp.TimestampToken.parse(ours.ca.timestamp_token(DigestAlgorithm.SM3, bytes(32)))
+    assert token.certificate is not None
+    assert token.certificate.issuer_der == world.ca.authority("issuing-sm2-1").certificate.subject_der

@@ -498,6 +498,7 @@ def test_an_outside_certificate_is_imported_and_its_ocsp_used(world: World, outs
     certificate = outside.issue(request, es_id="31000000000007")
     chain = (outside.root.pem() + outside.ca.pem()).encode()
     made = world.ca.import_certificate(generation, certificate.pem().encode(), chain, es_id="31000000000007")
+    assert world.ca.outside.hosts() == {"ca.example"}
     assert (made.origin, made.status, made.es_id) == ("outside", "good", "31000000000007")
     assert world.ca.certificates(generation.id) == [certificate]
     assert world.ca.chain(certificate) == [certificate, outside.ca, outside.root]
