@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
 from crypto import der
-from crypto.algorithms import RSASSA_PSS, identifier_oid
+from crypto.algorithms import EC_PUBLIC_KEY, RSA_ENCRYPTION, RSASSA_PSS, identifier_oid
 
 _DIGESTS: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "1.3.14.3.2.26": ("sha1", hashes.SHA1()),  # noqa: S303 - read only, and reported as weak
@@ -38,6 +38,8 @@ _IN_SIGNATURE = {  # signature algorithms that name their digest
     "1.2.840.10045.4.3.3": "2.16.840.1.101.3.4.2.2",
     "1.2.840.10045.4.3.4": "2.16.840.1.101.3.4.2.3",
 }
+_ECDSA = {EC_PUBLIC_KEY, *(oid for oid in _IN_SIGNATURE if oid.startswith("1.2.840.10045."))}
+_PKCS1 = {RSA_ENCRYPTION, *(oid for oid in _IN_SIGNATURE if oid.startswith("1.2.840.113549."))}
 _SHAKE256_512 = "2.16.840.1.101.3.4.2.12"
 
 
@@ -81,12 +83,12 @@ def verify(spki: bytes, identifier: bytes, digest_oid: str, message: bytes, sign
             key.verify(signature, message)
         elif chosen is None:
             return None
-        elif isinstance(key, ec.EllipticCurvePublicKey):
+        elif isinstance(key, ec.EllipticCurvePublicKey) and oid in _ECDSA:
             key.verify(signature, message, ec.ECDSA(chosen[1]))
         elif isinstance(key, rsa.RSAPublicKey) and oid == RSASSA_PSS:
             # MGF1 with the digest of the message: other masks are not met outside test suites.
             key.verify(signature, message, padding.PSS(padding.MGF1(chosen[1]), padding.PSS.AUTO), chosen[1])
-        elif isinstance(key, rsa.RSAPublicKey):
+        elif isinstance(key, rsa.RSAPublicKey) and oid in _PKCS1:
             key.verify(signature, message, padding.PKCS1v15(), chosen[1])
         else:
             return None
