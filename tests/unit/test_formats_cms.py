@@ -119,6 +119,23 @@ def test_openssl_verifies_ours(tmp_path: Path, scheme: Scheme) -> None:
     assert "CAdES Verification successful" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("gm35275", [False, True])
+def test_openssl_confirms_our_sm2_values_over_the_attributes_in_the_file(tmp_path: Path, gm35275: bool) -> None:
+    """``openssl cms`` cannot be given the user ID (facts of OpenSSL 3.0), ``openssl dgst`` can."""
+    who = holder(Suite.SM2)
+    (signer,) = cms.parse_signed_data(sign(who, SM2_SM3, gm35275=gm35275)).signers
+    assert signer.signed_attrs is not None
+    (tmp_path / "attributes").write_bytes(signer.signed_attrs)
+    (tmp_path / "value").write_bytes(signer.signature)
+    (tmp_path / "key").write_bytes(who.certificate.spki)
+    done = subprocess.run(
+        ["openssl", "dgst", "-sm3", "-sigopt", "distid:1234567812345678", "-keyform", "DER", "-verify", "key",
+         "-signature", "value", "attributes"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Verified OK" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     "options",
     [
