@@ -25,8 +25,8 @@ class World:
     offset: timedelta = field(default_factory=timedelta)
 
     @classmethod
-    def found(cls, home: Path, base_url: str = "http://310000.localhost:8080") -> World:
-        db = Database.open(f"sqlite:///{home}/db.sqlite")
+    def found(cls, home: Path, base_url: str = "http://310000.localhost:8080", db: Database | None = None) -> World:
+        db = db or Database.open(f"sqlite:///{home}/db.sqlite")
         db.migrate()
         keys = SoftwareKeys()
         config = CaConfig(region="310000", name="上海市", base_url=base_url)
