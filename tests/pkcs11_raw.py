@@ -97,6 +97,7 @@ class Module:
             "XINYIN_DEVTOKEN_VENDOR": vendor,
         }
         self._library = ctypes.CDLL(str(own))
+        self.slot = UL(0)
         self.initialize()
         self.slot = self._make_token()
 
@@ -111,6 +112,19 @@ class Module:
                     del os.environ[name]
                 else:
                     os.environ[name] = value
+        self.slot = next((slot for slot in self.slots() if self.label(slot) == "raw"), UL(0))  # SoftHSM2 renumbers its slots
+
+    def slots(self) -> list[UL]:
+        count = UL()
+        self.call("C_GetSlotList", ctypes.c_ubyte(1), None, ctypes.byref(count))
+        slots = (UL * count.value)()
+        self.call("C_GetSlotList", ctypes.c_ubyte(1), slots, ctypes.byref(count))
+        return [UL(slot) for slot in slots]
+
+    def label(self, slot: UL) -> str:
+        info = ctypes.create_string_buffer(512)
+        self.call("C_GetTokenInfo", slot, info)
+        return info.raw[:32].decode(errors="replace").rstrip()
 
     def raw(self, name: str, *arguments: Any) -> int:
         function = getattr(self._library, name)
@@ -123,13 +137,8 @@ class Module:
             raise Refused(value)
 
     def _make_token(self) -> UL:
-        count = UL()
-        self.call("C_GetSlotList", ctypes.c_ubyte(1), None, ctypes.byref(count))
-        slots = (UL * count.value)()
-        self.call("C_GetSlotList", ctypes.c_ubyte(1), slots, ctypes.byref(count))
-        self.call("C_InitToken", UL(slots[0]), b"so-1234", UL(7), b"raw".ljust(32))
-        self.call("C_GetSlotList", ctypes.c_ubyte(1), slots, ctypes.byref(count))
-        slot = UL(slots[0])
+        slot = self.slots()[0]
+        self.call("C_InitToken", slot, b"so-1234", UL(7), b"raw".ljust(32))
         session = self.open(slot=slot)
         self.call("C_Login", session, UL(0), b"so-1234", UL(7))
         self.call("C_InitPIN", session, b"1234", UL(4))
@@ -138,7 +147,9 @@ class Module:
 
     def open(self, *, slot: UL | None = None, rw: bool = True) -> UL:
         session = UL()
-        self.call("C_OpenSession", slot or self.slot, UL(4 | (2 if rw else 0)), None, None, ctypes.byref(session))
+        self.call(
+            "C_OpenSession", self.slot if slot is None else slot, UL(4 | (2 if rw else 0)), None, None, ctypes.byref(session)
+        )
         return session
 
     def login(self, session: UL) -> UL:

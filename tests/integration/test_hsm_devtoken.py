@@ -77,7 +77,7 @@ def refused(module: Module, name: str, *arguments: object) -> str:
     return caught.value.name
 
 
-# -- it signs as the standard says ----------------------------------------------------------------------------------------------
+# -- it signs as the standard says ---
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_it_can_speak_another_vendors_constants(tmp_path: Path, vendor: str, key
     module.call("C_Finalize", None)
 
 
-# -- its private value cannot be had --------------------------------------------------------------------------------------------
+# -- its private value cannot be had ---
 
 
 def test_reading_the_private_value_is_refused(module: Module, session: UL, pair: tuple[UL, UL]) -> None:
@@ -258,9 +258,7 @@ def test_the_secret_behind_the_key_is_found_by_no_search(module: Module, session
 def test_wrapping_the_private_value_is_refused(module: Module, session: UL, pair: tuple[UL, UL], kind: int) -> None:
     out, length = ctypes.create_string_buffer(4096), UL(4096)
     wrapping = module.aes(session)
-    answer = refused(
-        module, "C_WrapKey", session, mechanism(kind, bytes(16)), wrapping, pair[1], out, ctypes.byref(length)
-    )
+    answer = refused(module, "C_WrapKey", session, mechanism(kind, bytes(16)), wrapping, pair[1], out, ctypes.byref(length))
     assert answer == "KEY_UNEXTRACTABLE"
 
 
@@ -304,9 +302,7 @@ def test_the_private_key_wraps_and_unwraps_nothing(module: Module, session: UL, 
     answer = refused(module, "C_WrapKey", session, mechanism(0x2109), pair[1], victim, out, ctypes.byref(length))
     assert answer == "WRAPPING_KEY_TYPE_INCONSISTENT"
     target = template(CLASS=SECRET, KEY_TYPE=0x1F)
-    answer = refused(
-        module, "C_UnwrapKey", session, mechanism(0x2109), pair[1], bytes(40), UL(40), *target, ctypes.byref(made)
-    )
+    answer = refused(module, "C_UnwrapKey", session, mechanism(0x2109), pair[1], bytes(40), UL(40), *target, ctypes.byref(made))
     assert answer == "UNWRAPPING_KEY_TYPE_INCONSISTENT"
 
 
@@ -328,9 +324,7 @@ def test_the_hidden_operation_behind_a_signature_answers_nobody(module: Module, 
     assert sm2.verify(key, text, sm2.raw_to_der(module.sign(session, text)))
 
 
-def test_two_threads_on_one_session_never_reach_the_hidden_operation(
-    module: Module, session: UL, pair: tuple[UL, UL]
-) -> None:
+def test_two_threads_on_one_session_never_reach_the_hidden_operation(module: Module, session: UL, pair: tuple[UL, UL]) -> None:
     """A thread begins SM2 signatures while another calls C_Sign on the same session: whatever comes out is an SM2 signature."""
     key = public_key(module, session, pair[0])
     text = b"Xinyin development token: SM2 private value, derivation 1"
@@ -371,8 +365,8 @@ def test_the_private_key_cannot_be_weakened(module: Module, session: UL, pair: t
         assert refused(module, "C_SetAttributeValue", session, pair[1], *template(**change)) == "ATTRIBUTE_READ_ONLY"
     for wish in ({"EXTRACTABLE": True}, {"SENSITIVE": False}, {"PRIVATE": False}, {"DERIVE": True}, {"UNWRAP": True}):
         answer = refused(
-            module, "C_GenerateKeyPair", session, mechanism(SM2_GENERATE), *template(TOKEN=False), *template(TOKEN=False, **wish),
-            ctypes.byref(UL()), ctypes.byref(UL()),
+            module, "C_GenerateKeyPair", session, mechanism(SM2_GENERATE),
+            *template(TOKEN=False), *template(TOKEN=False, **wish), ctypes.byref(UL()), ctypes.byref(UL()),
         )  # fmt: skip
         assert answer == "TEMPLATE_INCONSISTENT"
 
@@ -383,7 +377,7 @@ def test_label_and_identifier_can_be_changed_and_found_by(module: Module, sessio
     assert module.find(session, CLASS=PRIVATE, ID=b"renamed", LABEL="新名称") == [pair[1].value]
 
 
-# -- it answers as the standard says --------------------------------------------------------------------------------------------
+# -- it answers as the standard says ---
 
 
 def test_a_short_buffer_is_refused_and_the_signature_still_comes(module: Module, session: UL, pair: tuple[UL, UL]) -> None:
