@@ -94,6 +94,7 @@ class LicenceType:
     template: str
     subtitle: str
     issuer_label: str
+    issued_by: str
     seal_at_mm: tuple[int, float, float]
     holder_name: str
     holder_code: str

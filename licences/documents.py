@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import segno
 
 from formats.identifiers import LicenceIdentifier
 from licences.catalogue import OPEN_END, CheckedData, LicenceType
+from licences.events import LOCAL
 from seals.typeset import Template
 
 METADATA_NAME = "metadata.json"
-LOCAL = timezone(timedelta(hours=8), "CST")
 # What platforms write where a validity has no end; the text of GB/T 36903 is unread here.
 _NO_END = "99991231"
 

@@ -47,6 +47,11 @@ class Certificates(Protocol):
     """The part of ``ca.service.CertificateAuthorityService`` that seals use."""
 
     @property
+    def config(self) -> Any:
+        """``config.base_url``: where the node is reached."""
+        ...
+
+    @property
     def register(self) -> Any:
         """``register.role(purpose, suite)``: the role that does something for the CA, such as ``seal_maker``."""
         ...

@@ -1,0 +1,692 @@
+"""Licences: who issues them, the path of issuing one, and its life afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from crypto.errors import Conflict, NotFound, XinyinError
+from crypto.suites import Suite
+from formats import codes, pdfa
+from formats.canonical import canonical_digest, rfc3339
+from formats.identifiers import BadIdentifier, LicenceIdentifier
+from formats.x509 import Certificate, Subject
+from licences.catalogue import CheckedData, LicenceType, catalogue, licence_type
+from licences.documents import Issuer, render
+from licences.events import (
+    IN_FORCE,
+    LOCAL,
+    SUPERSEDED,
+    SUSPENDED,
+    WITHDRAWN,
+    LicenceStateRefused,
+    check_alive,
+    check_may_end,
+    effective_time,
+    state_at,
+)
+from licences.models import AuthorityRow, LicenceEventRow, LicenceRow, SerialRow
+from policies.authorise import Authoriser
+from seals.models import SealRow
+from seals.ports import Actor, Generation, Keys
+from seals.schemas import Page, page_of
+from seals.sealing import Placement, SealedPdf
+from seals.service import SealService, SealUse
+from store.audit import AuditLog
+from store.blobs import Blobs
+from store.db import Database, utc_now
+from store.ids import new_id
+from store.intents import Attempt, IntentService, Outcome
+from verify.schemas import LicenceStatus
+
+LEVEL = "LTA"
+"""Licences must be provable for decades: they carry their validation material and an archive timestamp from the start."""
+
+
+class NoSuchLicence(NotFound):
+    """No licence has this identifier."""
+
+    code = "no-such-licence"
+
+
+class NoAuthority(Conflict):
+    """It is not clear which organ issues this type of licence here."""
+
+    code = "no-licensing-authority"
+
+
+class NotArchivable(XinyinError):
+    """The rendered document breaks a rule of PDF/A-3b; nothing was issued."""
+
+    code = "licence-not-pdfa"
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What was asked for, its data checked."""
+
+    kind: LicenceType
+    data: CheckedData
+    raw: dict[str, Any]
+    authority: AuthorityRow
+    matter: str
+    application: str | None
+    replaces: LicenceRow | None
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is to be issued, decided and checked."""
+
+    kind: LicenceType
+    data: CheckedData
+    raw: dict[str, Any]
+    authority: AuthorityRow
+    code_key: Generation
+    use: SealUse
+    replaces: LicenceRow | None
+
+
+@dataclass(frozen=True)
+class _Issued:
+    """What the work of an attempt made."""
+
+    sealed: SealedPdf
+    unsealed_sha256: str
+    identifier: LicenceIdentifier
+    number: int
+    code: str
+    at: datetime
+
+
+class LicenceService:
+    """What the outside asks of licences. Also a ``LicenceStatusProvider`` for the verifier (:meth:`status`).
+
+    :param host: where printed codes lead; by default the host of the node's own address
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        keys: Keys,
+        seals: SealService,
+        intents: IntentService,
+        audit: AuditLog,
+        blobs: Blobs,
+        authoriser: Authoriser,
+        region: str,
+        *,
+        host: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.db = db
+        self.keys = keys
+        self.seals = seals
+        self.intents = intents
+        self.audit = audit
+        self.blobs = blobs
+        self.authoriser = authoriser
+        self.region = region
+        self.host = host or urlsplit(seals.ca.config.base_url).netloc
+        self.sample = authoriser.mode != "production"
+        self._now = now
+
+    # -- catalogue and authorities ----------------------------------------------------------------------------------------
+
+    def types(self) -> list[dict[str, Any]]:
+        """The catalogue, for anyone: types with their fields."""
+        return [
+            {
+                "type": kind.id,
+                "name": kind.name,
+                "name_en": kind.name_en,
+                "code": kind.type_code,
+                "fields": [
+                    {"key": f.key, "label": f.label, "label_en": f.label_en, "kind": f.kind, "required": f.required}
+                    for f in kind.fields
+                ],
+            }
+            for kind in catalogue().values()
+        ]
+
+    def appoint(self, actor: Actor, type: str, *, seal_id: str) -> dict[str, Any]:
+        """Let the owner of a seal issue a type of licence: its seal goes on them, a P-256 key of its own signs the codes."""
+        kind, seal = licence_type(type), self.seals.show(actor, seal_id)
+        self.authoriser.require(actor, "licence.issue", self._facts("", seal["owner_uscc"], kind.id))
+        row = self._appointed(kind, seal["id"])
+        return {"type": kind.id, "issuer": row.issuer_name, "issuer_uscc": row.issuer_uscc, "seal_id": row.seal_id}
+
+    def issuers(self) -> list[tuple[str, Certificate]]:
+        """``(issuer's name, certificate)`` of the keys that sign codes, for the trust list."""
+        with self.db.read() as session:
+            rows = session.scalars(sa.select(AuthorityRow).where(AuthorityRow.region == self.region)).all()
+        return [
+            (row.issuer_name, certificate)
+            for row in rows
+            for certificate in self.seals.ca.certificates(self.keys.active(row.role_id).id)[:1]
+        ]
+
+    def _authority(self, kind: LicenceType, seal_id: str | None) -> AuthorityRow:
+        """Who issues this type: the organ of the seal named, the one appointed, else the only one that by its name does.
+
+        :raises NoAuthority: none, or several
+        """
+        if seal_id is not None:
+            return self._appointed(kind, seal_id)
+        with self.db.read() as session:
+            known = session.scalars(
+                sa.select(AuthorityRow).where(AuthorityRow.type_id == kind.id, AuthorityRow.region == self.region)
+            ).all()
+            if len(known) == 1:
+                return known[0]
+            fitting = session.scalars(
+                sa.select(SealRow).where(
+                    SealRow.region == self.region,
+                    SealRow.status == "in-force",
+                    SealRow.kind.startswith("statutory"),
+                    SealRow.owner_name.contains(kind.issued_by),
+                )
+            ).all()
+        if not known and len(fitting) == 1:
+            return self._appointed(kind, fitting[0].id)
+        raise NoAuthority(
+            f"Name the seal of the organ that issues the {kind.name_en.lower()} (--seal ID): "
+            + ("several could." if known or fitting else "none here does yet."),
+            f"请指明签发{kind.name}的机关印章（--seal 编号）："
+            + ("有多枚可用。" if known or fitting else "本节点尚无可用印章。"),
+        )
+
+    def _appointed(self, kind: LicenceType, seal_id: str) -> AuthorityRow:
+        with self.db.read() as session:
+            seal = session.scalars(
+                sa.select(SealRow).where(sa.or_(SealRow.id == seal_id, SealRow.es_id == seal_id))
+            ).one_or_none()
+            if seal is None or seal.region != self.region:
+                raise NoAuthority(
+                    "There is no such seal; `xinyin seal list` shows them.", "没有该印章；可用 `xinyin seal list` 查看。"
+                )
+            found = session.get(AuthorityRow, (kind.id, seal.owner_uscc))
+        if found is not None and found.seal_id == seal.id:
+            return found
+        row = AuthorityRow(
+            type_id=kind.id,
+            issuer_uscc=seal.owner_uscc,
+            issuer_name=seal.owner_name,
+            seal_id=seal.id,
+            role_id=found.role_id if found else self._code_key(seal.owner_name, seal.owner_uscc),
+            region=self.region,
+            created_at=self._now(),
+        )
+        try:
+            return self.db.run(lambda session: session.merge(row))
+        except IntegrityError:  # appointed by another request at the same moment: theirs counts
+            with self.db.read() as session:
+                return session.get_one(AuthorityRow, (kind.id, seal.owner_uscc))
+
+    def _code_key(self, name: str, uscc: str) -> str:
+        role = self.keys.create_role("licence_issuer", Suite.P256, f"{name} licence codes")
+        generation = self.keys.stage(role.id)
+        subject = Subject(f"{name[:54]} 证照签发", organization=name[:64], organization_identifier=uscc)
+        self.seals.ca.issue(profile="licence-issuer", generation=generation, subject=subject)
+        self.keys.activate(generation.id)
+        return role.id
+
+    # -- issuing ----------------------------------------------------------------------------------------------------------
+
+    def issue(
+        self,
+        actor: Actor,
+        type: str,
+        data: Mapping[str, Any],
+        *,
+        seal_id: str | None = None,
+        matter: str = "default",
+        application: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[dict[str, Any], bytes]:
+        """Issue a licence: check, authorise, number, render, sign its code, seal, commit. As plain JSON, and the document.
+
+        :param type: id, Chinese name or type code
+        :raises BadLicenceData: every problem with the data at once
+        :raises NoAuthority: it is not clear who issues it; name ``seal_id``
+        :raises NotAllowed: the rules say no; :raises SealNotInForce: the authority's seal is stopped
+        """
+        kind = licence_type(type)
+        checked = kind.check(data, issued=self._now().astimezone(LOCAL).date())
+        authority = self._authority(kind, seal_id)
+        wish = _Wish(kind, checked, dict(data), authority, matter, application, None)
+        return self._issue(actor, "licence.issue", wish, idempotency_key)
+
+    def change(
+        self,
+        actor: Actor,
+        licence_id: str,
+        data: Mapping[str, Any],
+        *,
+        matter: str = "default",
+        application: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> tuple[dict[str, Any], bytes]:
+        """变更: a new version with the same serial number; the old one is superseded when the new one is issued.
+
+        :raises LicenceStateRefused: it has ended, or is suspended
+        """
+        old = self._licence(licence_id)
+        kind = licence_type(old.type_id)
+        checked = kind.check(data, issued=self._now().astimezone(LOCAL).date())
+        with self.db.read() as session:
+            authority = session.get_one(AuthorityRow, (old.type_id, old.issuer_uscc))
+        wish = _Wish(kind, checked, dict(data), authority, matter, application, old)
+        return self._issue(actor, "licence.change", wish, idempotency_key)
+
+    def _issue(self, actor: Actor, action: str, wish: _Wish, idempotency_key: str | None) -> tuple[dict[str, Any], bytes]:
+        authority = wish.authority
+        context = self.seals.applications.circumstances(wish.application, purpose="issue-licence")
+        facts = self._facts("", authority.issuer_uscc, wish.kind.id)
+        rule = self.authoriser.require(actor, action, facts, {"matter": wish.matter, **context}).rule
+        use = self.seals.plan(
+            actor,
+            seal_id=authority.seal_id,
+            format=None,
+            suite=None,
+            level=LEVEL,
+            matter=wish.matter,
+            application=wish.application,
+            rule=rule,
+        )
+        order = _Order(wish.kind, wish.data, wish.raw, authority, self.keys.active(authority.role_id), use, wish.replaces)
+        request = {
+            "type": wish.kind.id,
+            "data": wish.raw,
+            "seal": authority.seal_id,
+            "matter": wish.matter,
+            "application": wish.application,
+            "replaces": wish.replaces.id if wish.replaces else None,
+        }
+
+        def work(attempt: Attempt) -> Outcome:
+            made = self._make(order, attempt)
+            return Outcome(artefact=made.sealed.data, value=made)
+
+        def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
+            assert outcome.blob is not None
+            return {"id": self._commit(session, order, outcome.value, attempt, outcome.blob)}
+
+        result = self.intents.perform(
+            account=actor.id,
+            operation=action,
+            key=idempotency_key,
+            request_digest=canonical_digest(request),
+            subject={"type": wish.kind.id, "issuer": authority.issuer_uscc},
+            generation_ids=[use.generation.id, order.code_key.id],
+            work=work,
+            commit=commit,
+        )
+        assert result.blob is not None
+        return self._shown(self._licence(result.result["id"])), self.blobs.get(result.blob)
+
+    def _make(self, order: _Order, attempt: Attempt) -> _Issued:
+        """The work of an attempt: number, code, page, seal; PDF/A-3b is checked before the seal and after it."""
+        if order.replaces is not None:
+            with self.db.read() as session:
+                self._check_may_change(session, order.replaces)
+        number = order.replaces.serial if order.replaces else self._number(order, attempt)
+        version = order.replaces.version + 1 if order.replaces else 1
+        now = self._now().replace(microsecond=0)
+        issuer = Issuer(order.authority.issuer_name, order.authority.issuer_uscc)
+        identifier = LicenceIdentifier.build(
+            type_code=order.kind.type_code, issuer_code=issuer.uscc, serial=f"{number:010d}", version=version
+        )
+        code = codes.encode(
+            _claims(order, identifier, now, sample=self.sample), self.keys.signer(order.code_key.id, attempt), self.host
+        )
+        page = render(
+            order.kind, order.data, identifier=identifier, issuer=issuer, issued=now, code_url=code, sample=self.sample
+        )
+        _check_archivable(page)
+        sealed = self.seals.seal_within(attempt, order.use, page, Placement(*order.kind.seal_at_mm))
+        _check_archivable(sealed.data)
+        return _Issued(sealed, hashlib.sha256(page).hexdigest(), identifier, number, code, now)
+
+    def _number(self, order: _Order, attempt: Attempt) -> int:
+        """The serial number of this intent: given once, and found again by whoever carries on after a crash."""
+
+        def allocate(session: Session) -> int:
+            of = (SerialRow.type_id == order.kind.id, SerialRow.issuer_uscc == order.authority.issuer_uscc)
+            found = session.scalars(sa.select(SerialRow).where(SerialRow.intent_id == attempt.intent_id)).one_or_none()
+            if found is not None and (found.type_id, found.issuer_uscc) == (order.kind.id, order.authority.issuer_uscc):
+                return found.number
+            if found is not None:  # the request was mended to another authority before anything was signed
+                session.delete(found)
+                session.flush()
+            number = (session.scalar(sa.select(sa.func.max(SerialRow.number)).where(*of)) or 0) + 1
+            session.add(
+                SerialRow(
+                    type_id=order.kind.id,
+                    issuer_uscc=order.authority.issuer_uscc,
+                    number=number,
+                    intent_id=attempt.intent_id,
+                    allocated_at=self._now(),
+                )
+            )
+            session.flush()
+            return number
+
+        for _ in range(5):
+            try:
+                return self.db.run(allocate)
+            except IntegrityError:
+                continue  # another request took that number first (PostgreSQL); take the next
+        raise Conflict("Too many licences are being numbered at once; try again.", "同时编号的证照过多，请重试。")
+
+    def _commit(self, session: Session, order: _Order, made: _Issued, attempt: Attempt, blob: str) -> str:
+        impression = self.seals.record(
+            session, order.use, attempt, made.sealed, input_sha256=made.unsealed_sha256, document_sha256=blob
+        )
+        session.flush()
+        start, end = order.data.day(order.kind.valid_from), order.data.day(order.kind.valid_to)
+        row = LicenceRow(
+            id=new_id("licence"),
+            region=self.region,
+            identifier=str(made.identifier),
+            type_id=order.kind.id,
+            issuer_uscc=order.authority.issuer_uscc,
+            issuer_name=order.authority.issuer_name,
+            serial=made.number,
+            version=made.identifier.version,
+            holder_name=order.data.text(order.kind.holder_name),
+            holder_code=order.data.text(order.kind.holder_code),
+            data=order.raw,
+            valid_from=_day_start(start or made.at.astimezone(LOCAL).date()),
+            valid_to=_day_start(end) + timedelta(days=1, seconds=-1) if end else None,
+            impression_id=impression.id,
+            document_sha256=blob,
+            code=made.code,
+            replaces=order.replaces.id if order.replaces else None,
+            intent_id=attempt.intent_id,
+            sample=self.sample,
+            issued_at=made.at,
+        )
+        session.add(row)
+        session.flush()
+        self._event(session, row.id, IN_FORCE, "有效", made.at, "", order.use.account)
+        if order.replaces is not None:
+            self._check_may_change(session, order.replaces)
+            self._event(session, order.replaces.id, SUPERSEDED, "变更", made.at, row.identifier, order.use.account)
+        if order.use.application is not None:
+            self.seals.applications.use_up(session, order.use.application)
+        self._audit_issue(session, order, made, row, impression.id, attempt)
+        return row.id
+
+    def _audit_issue(
+        self, session: Session, order: _Order, made: _Issued, row: LicenceRow, impression_id: str, attempt: Attempt
+    ) -> None:
+        subject = {"licence": row.id, "impression": impression_id, "seal": order.use.seal.id, "document": row.document_sha256}
+        self.audit.append(
+            session,
+            kind="licence.changed" if order.replaces else "licence.issued",
+            actor=order.use.account,
+            subject=subject | ({"replaces": order.replaces.id} if order.replaces else {}),
+            data={
+                "identifier": row.identifier,
+                "data": canonical_digest(order.raw),
+                "unsealed": made.unsealed_sha256,
+                "code": hashlib.sha256(made.code.encode()).hexdigest(),
+                "generation": order.use.generation.id,
+                "code_generation": order.code_key.id,
+                "remarks": [r.code for r in order.data.remarks],
+                "matter": order.use.matter,
+                "application": order.use.application,
+                "intent": attempt.intent_id,
+                "attempt": attempt.number,
+            },
+            rule=order.use.rule,
+        )
+
+    # -- life -------------------------------------------------------------------------------------------------------------
+
+    def suspend(self, actor: Actor, licence_id: str, *, basis: str) -> dict[str, Any]:
+        """暂扣, from now."""
+        return self._decide(actor, licence_id, "licence.suspend", basis, partial(self._toggle, SUSPENDED))
+
+    def resume(self, actor: Actor, licence_id: str, *, basis: str) -> dict[str, Any]:
+        """发还: in force again, from now."""
+        return self._decide(actor, licence_id, "licence.resume", basis, partial(self._toggle, IN_FORCE))
+
+    def revoke(
+        self, actor: Actor, licence_id: str, *, kind: str, basis: str, effective: datetime | date | None = None
+    ) -> dict[str, Any]:
+        """End a licence: 撤销, 撤回, 吊销 or 注销, for good.
+
+        :param effective: from when it counts (now by default); only 撤销 may reach back, as far as the issue
+        :raises BadEffectiveTime: a past day for a kind that acts forward; :raises LicenceStateRefused: ended already
+        """
+
+        def decide(row: LicenceRow, events: Sequence[LicenceEventRow]) -> tuple[str, str, datetime]:
+            moment = effective_time(kind, effective, issued_at=row.issued_at, now=self._now())
+            check_may_end(events, kind, moment)
+            return WITHDRAWN, kind, moment
+
+        return self._decide(actor, licence_id, "licence.revoke", basis, decide)
+
+    def _toggle(self, target: str, row: LicenceRow, events: Sequence[LicenceEventRow]) -> tuple[str, str, datetime]:
+        check_alive(events)
+        now = self._now()
+        present = state_at(row, "", events, now)
+        if (present is not None and present.status == SUSPENDED) == (target == SUSPENDED):
+            raise LicenceStateRefused(
+                "The licence is suspended already." if target == SUSPENDED else "The licence is not suspended.",
+                "该证照已处于暂扣状态。" if target == SUSPENDED else "该证照未被暂扣。",
+            )
+        return target, "暂扣" if target == SUSPENDED else "有效", now
+
+    def _decide(
+        self,
+        actor: Actor,
+        licence_id: str,
+        action: str,
+        basis: str,
+        decide: Callable[[LicenceRow, Sequence[LicenceEventRow]], tuple[str, str, datetime]],
+    ) -> dict[str, Any]:
+        """Record what was decided about a licence, with its audit leaf."""
+        found = self._licence(licence_id)
+        rule = self.authoriser.require(actor, action, self._facts(found.id, found.issuer_uscc, found.type_id)).rule
+
+        def write(session: Session) -> None:
+            row = session.scalars(sa.select(LicenceRow).where(LicenceRow.id == found.id).with_for_update()).one()
+            state, state_zh, moment = decide(row, self._events(session, row.id))
+            self._event(session, row.id, state, state_zh, moment, basis, actor.id)
+            self.audit.append(
+                session,
+                kind=f"{action}{'d' if action.endswith('e') else 'ed'}",
+                actor=actor.id,
+                subject={"licence": row.id, "document": row.document_sha256},
+                data={
+                    "identifier": row.identifier,
+                    "state": state,
+                    "kind": state_zh,
+                    "effective": rfc3339(moment),
+                    "basis": hashlib.sha256(basis.encode()).hexdigest(),
+                },
+                rule=rule,
+            )
+
+        self.db.run(write)
+        return self._shown(found)
+
+    # -- reading ----------------------------------------------------------------------------------------------------------
+
+    def show(self, actor: Actor, licence_id: str, *, at: datetime | None = None) -> dict[str, Any]:
+        """One licence by ID or identifier; ``at``: its state as of that time.
+
+        :raises NoSuchLicence: none; :raises NotAllowed: not for this caller
+        """
+        row = self._licence(licence_id)
+        self.authoriser.require(actor, "licence.show", self._facts(row.id, row.issuer_uscc, row.type_id))
+        return self._shown(row, at)
+
+    def list(self, actor: Actor, *, limit: int = 100, cursor: str | None = None) -> Page[dict[str, Any]]:
+        """Newest first, those that the caller may see."""
+        self.authoriser.require(actor, "licence.list")
+        statement = sa.select(LicenceRow).where(LicenceRow.region == self.region).order_by(LicenceRow.id.desc())
+        if cursor:
+            statement = statement.where(LicenceRow.id < cursor)
+        with self.db.read() as session:
+            rows = session.scalars(statement.limit(limit + 1)).all()
+
+        def shown(row: LicenceRow) -> dict[str, Any] | None:
+            facts = self._facts(row.id, row.issuer_uscc, row.type_id)
+            return self._shown(row) if self.authoriser.decide(actor, "licence.show", facts).allowed else None
+
+        return page_of(rows, limit, lambda row: str(row.id), shown)
+
+    def status(self, identifier: str, at: datetime) -> LicenceStatus | None:
+        """For verifiers: how a licence of ours stood at a time, as known now; None where none was issued here by then."""
+        return self.status_at(identifier, at)
+
+    def status_at(self, identifier: str, at: datetime, *, known_at: datetime | None = None) -> LicenceStatus | None:
+        """How a licence stood at ``at``; with ``known_at``, as the register had it then."""
+        with self.db.read() as session:
+            row = session.scalars(sa.select(LicenceRow).where(LicenceRow.identifier == identifier)).one_or_none()
+            if row is None:
+                return None
+            events = self._events(session, row.id)
+        return state_at(row, licence_type(row.type_id).name, events, at, known_at=known_at)
+
+    # -- inside -----------------------------------------------------------------------------------------------------------
+
+    def _licence(self, licence_id: str) -> LicenceRow:
+        with suppress(BadIdentifier):
+            licence_id = str(LicenceIdentifier.parse(licence_id))
+        with self.db.read() as session:
+            row = session.scalars(
+                sa.select(LicenceRow).where(
+                    sa.or_(LicenceRow.id == licence_id, LicenceRow.identifier == licence_id), LicenceRow.region == self.region
+                )
+            ).one_or_none()
+        if row is None:
+            raise NoSuchLicence(
+                "There is no such licence; `xinyin licence list` shows them.", "没有该证照；可用 `xinyin licence list` 查看。"
+            )
+        return row
+
+    def _check_may_change(self, session: Session, old: LicenceRow) -> None:
+        events = self._events(session, old.id)
+        check_alive(events)
+        present = state_at(old, "", events, self._now())
+        if present is not None and present.status == SUSPENDED:
+            raise LicenceStateRefused(
+                "The licence is suspended; resume it before it is changed.", "该证照处于暂扣状态；请先发还再变更。"
+            )
+
+    def _events(self, session: Session, licence_id: str) -> Sequence[LicenceEventRow]:
+        return session.scalars(
+            sa.select(LicenceEventRow).where(LicenceEventRow.licence_id == licence_id).order_by(LicenceEventRow.id)
+        ).all()
+
+    def _event(
+        self, session: Session, licence_id: str, state: str, state_zh: str, effective: datetime, basis: str, actor: str
+    ) -> None:
+        session.add(
+            LicenceEventRow(
+                id=new_id("event"),
+                licence_id=licence_id,
+                state=state,
+                state_zh=state_zh,
+                effective_at=effective,
+                recorded_at=self._now(),
+                basis=basis,
+                actor=actor,
+            )
+        )
+
+    def _facts(self, licence_id: str, issuer_uscc: str, type_id: str) -> dict[str, Any]:
+        """What the rules are told of a licence."""
+        return {"id": licence_id, "region": self.region, "department": issuer_uscc, "kind": type_id, "sample": self.sample}
+
+    def _shown(self, row: LicenceRow, at: datetime | None = None) -> dict[str, Any]:
+        kind = licence_type(row.type_id)
+        with self.db.read() as session:
+            events = self._events(session, row.id)
+        status = state_at(row, kind.name, events, at or self._now())
+        return {
+            "id": row.id,
+            "identifier": row.identifier,
+            "type": row.type_id,
+            "type_name": kind.name,
+            "status": status.status if status else "not-yet-issued",
+            "state_zh": status.state_zh if status else "未签发",
+            "since": _time(status.since) if status and status.since else None,
+            "holder": row.holder_name,
+            "holder_code": row.holder_code,
+            "issuer": row.issuer_name,
+            "issuer_uscc": row.issuer_uscc,
+            "serial": f"{row.serial:010d}",
+            "version": row.version,
+            "issued_at": _time(row.issued_at),
+            "valid_from": _time(row.valid_from),
+            "valid_to": _time(row.valid_to) if row.valid_to else None,
+            "data": row.data,
+            "sample": row.sample,
+            "impression": row.impression_id,
+            "document_sha256": row.document_sha256,
+            "blob": row.document_sha256,
+            "code": row.code,
+            "replaces": row.replaces,
+            "events": [
+                {
+                    "state": e.state,
+                    "state_zh": e.state_zh,
+                    "effective_at": _time(e.effective_at),
+                    "recorded_at": _time(e.recorded_at),
+                    "basis": e.basis,
+                    "actor": e.actor,
+                }
+                for e in events
+            ],
+        }
+
+
+def _claims(order: _Order, identifier: LicenceIdentifier, now: datetime, *, sample: bool) -> codes.Claims:
+    end = order.data.day(order.kind.valid_to)
+    return codes.Claims(
+        issuer=order.authority.issuer_name,
+        subject=str(identifier),
+        licence_type=order.kind.name,
+        holder=order.data.text(order.kind.holder_name),
+        number=order.data.text(order.kind.number),
+        issued=now,
+        token_id=secrets.token_bytes(8),
+        expires=_day_start(end) + timedelta(days=1) if end else None,
+        sample=sample,
+    )
+
+
+def _check_archivable(document: bytes) -> None:
+    findings = pdfa.check(document)
+    if findings:
+        rules = ", ".join(sorted({f.rule for f in findings}))
+        raise NotArchivable(
+            f"The document breaks rules of PDF/A-3b ({rules}); mend the template. Nothing was issued.",
+            f"文件不符合 PDF/A-3b 规则（{rules}）；请修正模板。未签发任何证照。",
+            findings=[vars(f) for f in findings[:20]],
+        )
+
+
+def _day_start(day: date) -> datetime:
+    return datetime.combine(day, time(), LOCAL)
+
+
+def _time(moment: datetime) -> str:
+    return rfc3339(moment.replace(microsecond=0))
