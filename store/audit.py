@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -39,6 +39,8 @@ from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNo
 ALARM_AFTER = timedelta(minutes=2)
 _BATCH = 1000
 _LEAVES = "xinyin-audit-leaves"
+_LEAF_TABLE = cast(sa.Table, AuditLeafRow.__table__)
+_SUBJECT_TABLE = cast(sa.Table, AuditSubjectRow.__table__)
 
 
 class CheckpointSigner(Protocol):
@@ -171,19 +173,23 @@ class AuditLog:
                 "data": dict(data),
             }
         )
-        row = AuditLeafRow(
-            id=leaf_id,
-            region=self.region,
-            at=at,
-            kind=kind,
-            actor=actor,
-            rule=rule,
-            body=body,
-            leaf_hash=merkle.leaf_hash(body.encode()).hex(),
+        connection = session.connection()
+        connection.execute(
+            sa.insert(_LEAF_TABLE),
+            {
+                "id": leaf_id,
+                "region": self.region,
+                "at": at,
+                "kind": kind,
+                "actor": actor,
+                "rule": rule,
+                "body": body,
+                "leaf_hash": merkle.leaf_hash(body.encode()).hex(),
+            },
         )
-        session.add(row)
-        session.flush()
-        session.add_all(AuditSubjectRow(value=value, leaf_id=leaf_id, name=name) for name, value in subject.items())
+        if subject:
+            rows = [{"value": value, "leaf_id": leaf_id, "name": name} for name, value in subject.items()]
+            connection.execute(sa.insert(_SUBJECT_TABLE), rows)
         session.info.setdefault(_LEAVES, []).append(leaf_id)
         return leaf_id
 

@@ -51,6 +51,7 @@ class BlobStore:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
+        self._flushed: set[Path] = set()
 
     def path(self, digest: str) -> Path:
         """Where the blob with this digest is, or would be.
@@ -79,9 +80,13 @@ class BlobStore:
                     temporary.unlink()
                 raise
             crash_point("blob.renamed")
-        # Also when all was there already: another process may have made it a moment ago and not flushed it yet.
-        for directory in (target.parent, target.parent.parent, self.directory):
-            _flush_directory(directory)
+        # Also when all was there already: another process may have made it a moment ago and not flushed it yet. The upper two
+        # directories change only when one below them is made; once flushed by this process with it inside, they stay good.
+        _flush_directory(target.parent)
+        if target.parent not in self._flushed:
+            _flush_directory(target.parent.parent)
+            _flush_directory(self.directory)
+            self._flushed.add(target.parent)
         return digest
 
     def get(self, digest: str) -> bytes:

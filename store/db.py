@@ -69,7 +69,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-JsonType = sa.JSON().with_variant(JSONB(), "postgresql")
+JsonType = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 """JSON that PostgreSQL can index. What is digested is never kept in it: it does not keep the text."""
 
 
