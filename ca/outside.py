@@ -14,7 +14,7 @@ from ca.errors import AlreadyRevoked, BrokenChain, ForeignKey, OutsideValidity, 
 from ca.models import CertificateRow, OutsideRequestRow
 from ca.ports import Generation, Keys, StatusClient
 from ca.profiles import Profile
-from ca.register import Register, record, serial_text
+from ca.register import Register, parsed, record, serial_text
 from ca.schemas import CertificateRecord
 from crypto.errors import Misconfigured, Unavailable, XinyinError
 from formats import ocsp, pkcs10
@@ -45,6 +45,7 @@ class OutsideCertificates:
         self.audit = audit
         self.client = client
         self.now = now
+        self._visiting: frozenset[str] = frozenset()
         self._answers: dict[tuple[str, tuple[str, ...]], tuple[datetime, bytes]] = {}
 
     def request(self, generation: Generation, subject: Subject, *, kind: Profile, es_id: str | None = None) -> bytes:
@@ -134,10 +135,13 @@ class OutsideCertificates:
         """Ask once, at import; a CA that cannot be asked is no reason to refuse (the sealing path asks again)."""
         if self.client is None or not (certificate.ocsp_urls or certificate.crl_urls):
             return
+        self._visiting = _hosts_of([certificate])  # the officer who imports it lets these hosts be asked
         try:
             evidence = self.evidence(certificate, chain[0])
         except XinyinError:
             return
+        finally:
+            self._visiting = frozenset()
         if _says_revoked(evidence, certificate, chain[0]):
             raise AlreadyRevoked(
                 "The outside CA has revoked or suspended this certificate; ask it for a new one.",
@@ -179,13 +183,9 @@ class OutsideCertificates:
         """``name`` or ``name:port`` of every status address in the certificates imported and their chains: what an officer let
         in by importing, and so what the node's Fetcher may be allowed.
         """
-        found = set()
-        for row in self.register.rows(CertificateRow.origin == "outside"):
-            assert row.der is not None
-            for certificate in [Certificate.parse(row.der), *_chain_of(row)]:
-                for url in (*certificate.ocsp_urls, *certificate.crl_urls, *certificate.ca_issuer_urls):
-                    found.add(urlsplit(url).netloc.lower())
-        return frozenset(found - {""})
+        rows = self.register.rows(CertificateRow.origin == "outside")
+        certificates = [c for row in rows if row.der is not None for c in (parsed(row.der), *_chain_of(row))]
+        return _hosts_of(certificates) | self._visiting
 
     def issuer_of(self, certificate: Certificate) -> Certificate:
         """Who issued a certificate that is not ours: out of the chains we keep, else from its caIssuers addresses.
@@ -349,6 +349,11 @@ def _issued(issuer: Certificate, subject: Certificate, below: int, moment: datet
         )
     except XinyinError:
         return False
+
+
+def _hosts_of(certificates: Sequence[Certificate]) -> frozenset[str]:
+    urls = (u for c in certificates for u in (*c.ocsp_urls, *c.crl_urls, *c.ca_issuer_urls))
+    return frozenset(urlsplit(url).netloc.lower() for url in urls) - {""}
 
 
 def _chain_of(row: CertificateRow) -> list[Certificate]:

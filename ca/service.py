@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -13,10 +14,11 @@ from ca import lint as linting
 from ca.errors import NoSuchAuthority, no_such_certificate
 from ca.issuing import Issuing
 from ca.models import AuthorityRow, CertificateRow
+from ca.outbound import HttpStatusClient
 from ca.outside import OutsideCertificates, StatusUnavailable
 from ca.ports import Generation, Keys, StatusClient
 from ca.profiles import profile as profile_named
-from ca.register import Register, record
+from ca.register import Register, parsed, record
 from ca.revocation import Revocation
 from ca.schemas import Authority, CaConfig, CertificateRecord, RefreshReport
 from ca.timestamps import Timestamps
@@ -38,6 +40,9 @@ CONTENT_TYPES = {
 class CertificateAuthorityService:
     """Everything others ask of the CA; its parts are :mod:`ca.issuing`, ``revocation``, ``timestamps`` and ``outside``.
 
+    :param client: asks outside CAs; by default over HTTP, at the hosts that imported certificates name and no others
+    :param private_network: those hosts may lie on private addresses: several development nodes on one machine
+
     It fills the sealing path's ``RevocationSource`` (``ocsp_for``, ``crl_for``) and ``TimestampSource`` (``timestamp_token``).
     """
 
@@ -49,6 +54,7 @@ class CertificateAuthorityService:
         *,
         audit: AuditLog | None = None,
         client: StatusClient | None = None,
+        private_network: bool = False,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.db = db
@@ -61,6 +67,12 @@ class CertificateAuthorityService:
         self.revocation = Revocation(self.register, keys, self.issuing, config, audit, now)
         self.timestamps = Timestamps(self.register, keys, config, client, now)
         self.outside = OutsideCertificates(self.register, keys, audit, client, now)
+        if client is None:
+            self.outside.client = self.timestamps.client = HttpStatusClient(self._outside_hosts, private_network)
+
+    def _outside_hosts(self) -> frozenset[str]:
+        tsa = urlsplit(self.config.outside_timestamps or "").netloc.lower()
+        return self.outside.hosts() | ({tsa} if tsa else frozenset())
 
     # --- founding ---
 
@@ -164,6 +176,17 @@ class CertificateAuthorityService:
     def certificates(self, generation_id: str) -> list[Certificate]:
         """Certificates of a key, newest first, whatever their state."""
         return [record(r, self.now()).certificate for r in self.register.rows(CertificateRow.generation_id == generation_id)]
+
+    def usable(self, generation_id: str) -> list[Certificate]:
+        """Certificates of a key that are good and valid now, newest first: those to sign under."""
+        moment = self.now()
+        rows = self.register.rows(
+            CertificateRow.generation_id == generation_id,
+            CertificateRow.status == "good",
+            CertificateRow.not_before <= moment,
+            CertificateRow.not_after >= moment,
+        )
+        return [parsed(row.der) for row in rows if row.der is not None]
 
     def records(self, *, limit: int = 100, **equals: str) -> list[CertificateRecord]:
         """Certificates with their state, newest first; ``equals``: es_id, profile, status, generation_id, authority."""

@@ -21,7 +21,7 @@ from asn1crypto import ocsp as aocsp
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 from pyhanko_certvalidator.errors import RevokedError
 
-from ca.errors import ForeignKey
+from ca.errors import AlreadyRevoked, ForeignKey
 from ca.outbound import HttpStatusClient
 from ca.profiles import profiles
 from ca.service import CONTENT_TYPES
@@ -31,7 +31,7 @@ from formats import tsp
 from formats.ocsp import OcspResponse
 from formats.pkcs10 import CertificationRequest
 from formats.x509 import Certificate, CertificateSpec, Subject, build_certificate
-from net.fetch import Fetcher
+from net.errors import AddressRefused
 from tests.integration.ca_world import World
 
 SUITES = list(Suite)
@@ -345,8 +345,8 @@ def test_an_sm3_stamp_is_signed_by_a_chain_that_openssl_confirms(world: World) -
 def test_another_regions_ca_certifies_our_key_and_its_services_are_used_over_http(world: World, tmp_path: Path) -> None:
     """Request out, certificate in, then status and timestamps from the addresses that the other CA's certificates name."""
     ours = World.found(tmp_path)
-    fetcher = Fetcher(private_hosts=[world.ca.config.base_url.removeprefix("http://")])
-    ours.ca.outside.client = ours.ca.timestamps.client = HttpStatusClient(fetcher)
+    client = HttpStatusClient(ours.ca.outside.hosts, private=True)
+    ours.ca.outside.client = ours.ca.timestamps.client = client
     generation = ours.keys.new("seal_holder", Suite.SM2)
     request = CertificationRequest.parse(ours.ca.csr(generation, Subject("样本章", "样本局"), es_id="32000000000001"))
     assert request.is_self_signed
@@ -360,13 +360,27 @@ def test_another_regions_ca_certifies_our_key_and_its_services_are_used_over_htt
         es_id="32000000000001",
     )
     chain = "".join(c.pem() for c in world.ca.chain(certificate)[1:]).encode()
+    with pytest.raises(AddressRefused):  # nobody has let this host in yet
+        client.crl(certificate.crl_urls[0])
     ours.ca.import_certificate(generation, certificate.der, chain, es_id="32000000000001")
+    assert ours.ca.usable(generation.id) == [certificate]
+    with pytest.raises(AddressRefused):  # let in, but on a private address
+        HttpStatusClient(ours.ca.outside.hosts).crl(certificate.crl_urls[0])
     assert OcspResponse.parse(ours.ca.ocsp_for(certificate) or b"").answers[0].status == "good"
     issuing = ours.ca.chain(certificate)[1]
     assert (ours.ca.ocsp_for(issuing), ours.ca.crl_for(issuing)) == (None, world.ca.crl_for(issuing))
     world.ca.revoke(certificate.serial, "keyCompromise")
     ours.offset = timedelta(minutes=11)
     assert OcspResponse.parse(ours.ca.ocsp_for(certificate) or b"").answers[0].status == "revoked"
+    third = world.ca.issue(
+        profile="seal-holder",
+        generation=world.keys.generation(foreign.id),
+        subject=Subject("样本章", "样本局"),
+        es_id="32000000000001",
+    )
+    world.ca.hold(third.serial)
+    with pytest.raises(AlreadyRevoked):
+        ours.ca.import_certificate(generation, third.der, chain, es_id="32000000000001")
     second = ours.keys.new("seal_holder", Suite.SM2)
     with pytest.raises(ForeignKey):
         ours.ca.import_certificate(second, certificate.der, chain, es_id="32000000000001")

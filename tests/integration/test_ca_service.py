@@ -205,7 +205,11 @@ def test_hold_and_release_and_revocation_show_at_once(world: World, suite: Suite
     assert (status(world, certificate), listed(world, certificate)) == (("good", None), None)
     numbers = [RevocationList.parse(world.ca.crl_for(certificate) or b"").number]
 
+    generation_id = world.ca.record(certificate.serial).generation_id
+    assert generation_id is not None
+    assert world.ca.usable(generation_id) == [certificate]
     held = world.ca.hold(certificate.serial, actor="officer_1")
+    assert world.ca.usable(generation_id) == []
     assert (held.status, held.reason) == ("hold", "certificateHold")
     assert status(world, certificate) == ("revoked", "certificateHold")
     assert status(world, certificate, "sha256") == ("revoked", "certificateHold")
