@@ -55,7 +55,7 @@ _TOKEN_SLACK = 512
 class TimestampSource(Protocol):
     """Gives RFC 3161 tokens: our own TSA in process, or an outside one over HTTP."""
 
-    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes:
+    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes, /) -> bytes:
         """DER ContentInfo of a token over ``digest``."""
         ...
 
@@ -63,11 +63,11 @@ class TimestampSource(Protocol):
 class RevocationSource(Protocol):
     """Gives revocation evidence of a certificate."""
 
-    def ocsp_for(self, cert: Certificate) -> bytes | None:
+    def ocsp_for(self, cert: Certificate, /) -> bytes | None:
         """DER OCSPResponse, or None where its issuer answers none."""
         ...
 
-    def crl_for(self, cert: Certificate) -> bytes | None:
+    def crl_for(self, cert: Certificate, /) -> bytes | None:
         """DER CertificateList that covers it, or None where there is none."""
         ...
 

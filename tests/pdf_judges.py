@@ -36,7 +36,11 @@ def pdfsig(path: Path) -> list[bool]:
         ["pdfsig", "-nocert", str(path)], capture_output=True, text=True, errors="replace", timeout=60, check=False
     )
     blocks = re.split(r"^Signature #\d+:", done.stdout, flags=re.M)[1:]
-    return ["Signature is Valid." in block for block in blocks if "Signature Type: unknown" not in block]
+    return [
+        "Signature is Valid." in block
+        for block in blocks
+        if "Signature Type: unknown" not in block and "is not signed" not in block
+    ]
 
 
 @dataclass(frozen=True)
