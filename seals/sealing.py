@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Literal
 
-from asn1crypto import cms as asn1_cms
-
-from crypto.errors import BadInput, Unavailable
+from crypto.errors import BadInput
 from crypto.keys import Signer, digest
 from crypto.suites import DigestAlgorithm, Scheme, Suite
 from formats import cms
-from formats.ocsp import OcspResponse
 from formats.pdf import appearance
 from formats.pdf.errors import OutsideCommonCase, PdfTooLarge
-from formats.pdf.geometry import Box, box_around, centred_box, check_on_page, displayed_size_mm
+from formats.pdf.geometry import Box
 from formats.pdf.objects import Buffer
 from formats.pdf.reader import Page, PdfFile
 from formats.pdf.signing import (
@@ -38,7 +35,39 @@ from formats.pdf.signing import (
 from formats.pdf.writer import Appender
 from formats.x509 import Certificate
 from seals import pyhanko_path
+from seals.evidence import NoEvidence, RevocationSource, TimestampSource, gather_evidence, token_certificates
 from seals.picture import Picture
+from seals.placement import (
+    AnyPlacement,
+    CentrePlacement,
+    KeywordNotFound,
+    KeywordPlacement,
+    PagePlacement,
+    Placement,
+    PointPlacement,
+    StraddleImpossible,
+    StraddlePlacement,
+    find_keyword,
+    place,
+    straddle,
+)
+
+__all__ = [
+    "AnyPlacement",
+    "CentrePlacement",
+    "KeywordNotFound",
+    "KeywordPlacement",
+    "NoEvidence",
+    "Placement",
+    "RevocationSource",
+    "SealedPdf",
+    "SealingMaterial",
+    "SealingRefused",
+    "StraddleImpossible",
+    "StraddlePlacement",
+    "TimestampSource",
+    "seal_pdf",
+]
 
 Format = Literal["pades", "gm", "gm35275"]
 Level = Literal["B", "T", "LT", "LTA"]
@@ -47,84 +76,14 @@ _RANK = {"B": 0, "T": 1, "LT": 2, "LTA": 3}
 MAX_DOCUMENT = 1 << 30
 """Bytes of a document that is sealed in memory or through a memory map."""
 
-MAX_CHAINS = 16
 _SLACK = 64
 _TOKEN_SLACK = 512
-
-
-class TimestampSource(Protocol):
-    """Gives RFC 3161 tokens: our own TSA in process, or an outside one over HTTP."""
-
-    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes, /) -> bytes:
-        """DER ContentInfo of a token over ``digest``."""
-        ...
-
-
-class RevocationSource(Protocol):
-    """Gives revocation evidence of a certificate."""
-
-    def ocsp_for(self, cert: Certificate, /) -> bytes | None:
-        """DER OCSPResponse, or None where its issuer answers none."""
-        ...
-
-    def crl_for(self, cert: Certificate, /) -> bytes | None:
-        """DER CertificateList that covers it, or None where there is none."""
-        ...
-
-
-class KeywordNotFound(BadInput):
-    """The text to put the seal on is not in the document."""
-
-    code = "keyword-not-found"
-
-
-class NoEvidence(Unavailable):
-    """A certificate without revocation evidence cannot be archived."""
-
-    code = "no-revocation-evidence"
 
 
 class SealingRefused(BadInput):
     """The combination of format, suite and level makes no sense."""
 
     code = "sealing-refused"
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the seal's centre goes: page from 1; millimetres from the top-left corner of the page as displayed."""
-
-    page: int
-    x_mm: float
-    y_mm: float
-
-
-@dataclass(frozen=True)
-class KeywordPlacement:
-    """The seal's centre goes on the middle of a text. ``occurrence`` counts through the document: 0 the first, -1 the last."""
-
-    keyword: str
-    occurrence: int = -1
-
-
-@dataclass(frozen=True)
-class CentrePlacement:
-    """The middle of a page."""
-
-    page: int
-
-
-@dataclass(frozen=True)
-class PointPlacement:
-    """A point of the page's user space, as a text's place is known."""
-
-    page: int
-    x: float
-    y: float
-
-
-PagePlacement = Placement | CentrePlacement | PointPlacement
-AnyPlacement = PagePlacement | KeywordPlacement
 
 
 @dataclass(frozen=True)
@@ -157,7 +116,6 @@ class SealedPdf:
     writer: str
     page: int
     rect: Box
-    _joined: bytes | None = field(default=None, repr=False)
 
     @cached_property
     def data(self) -> bytes:
@@ -249,11 +207,17 @@ class _Job:
     timestamps: TimestampSource | None
     revocation: RevocationSource | None
 
-    def seal(self, data: Buffer, placement: PagePlacement, *, repaired: bool = False) -> SealedPdf:
+    def seal(self, data: Buffer, placement: PagePlacement | StraddlePlacement, *, repaired: bool = False) -> SealedPdf:
         """Our own writer first; what it leaves goes to pyHanko; what that cannot read is repaired if unsigned."""
         try:
             return self._seal_fast(data, placement, repaired)
-        except OutsideCommonCase:
+        except OutsideCommonCase as exc:
+            if isinstance(placement, StraddlePlacement):
+                raise StraddleImpossible(
+                    "A seal cannot be set across the pages of this PDF, for it is built in an unusual way or encrypted; "
+                    "export it again, or seal one page.",
+                    "该 PDF 结构不常见或已加密，无法加盖骑缝章；请重新导出，或改盖单页印章。",
+                ) from exc
             outcome = pyhanko_path.prepare(data, self._request(placement), self.material.picture.pdf, may_repair=not repaired)
         if outcome.prepared is None:
             return self.seal(outcome.document, placement, repaired=True)
@@ -261,32 +225,39 @@ class _Job:
         pieces = self._archive_anyhow([data, *outcome.prepared.tails], outcome.page, tokens)
         return SealedPdf(pieces, outcome.field, _writer("pyhanko", repaired), outcome.page, outcome.rect)
 
-    def _seal_fast(self, data: Buffer, placement: PagePlacement, repaired: bool) -> SealedPdf:
+    def _seal_fast(self, data: Buffer, placement: PagePlacement | StraddlePlacement, repaired: bool) -> SealedPdf:
         pdf = PdfFile(data)
         existing = existing_signatures(pdf)
         appender = Appender(pdf)
-        page = pdf.page(placement.page)
-        spec = self.field(existing.names, page, placement)
+        widgets = self._widgets(pdf, placement)
+        spec = self.field(existing.names, widgets)
         prepared = add_signature_field(appender, spec)
         tokens = self.sign(prepared)
         pieces: Sequence[Buffer] = [data, *appender.tails]
         if _RANK[self.level] >= 2:
             try:
-                self._archive(appender, page, self.evidence(tokens))
+                self._archive(appender, widgets[0].page, self.evidence(tokens))
                 pieces = [data, *appender.tails]
             except OutsideCommonCase:
-                pieces = self._archive_anyhow(pieces, page.number, tokens)
-        return SealedPdf(pieces, spec.name, _writer("fast", repaired), page.number, spec.widget.box)
+                pieces = self._archive_anyhow(pieces, widgets[0].page.number, tokens)
+        return SealedPdf(pieces, spec.name, _writer("fast", repaired), widgets[0].page.number, widgets[0].box)
 
-    def field(self, taken: Iterable[str], page: Page, placement: PagePlacement) -> FieldSpec:
-        """The field to add; its rectangle has the picture's true size."""
+    def _widgets(self, pdf: PdfFile, placement: PagePlacement | StraddlePlacement) -> tuple[Widget, ...]:
+        """Where the seal shows; its rectangle, or that of its slices together, has the picture's true size."""
         picture = self.material.picture
-        box = place(page, placement, picture)
+        drawn = appearance.from_pdf(picture.pdf)
+        if isinstance(placement, StraddlePlacement):
+            return tuple(straddle(pdf, placement, picture, drawn))
+        page = pdf.page(placement.page)
+        return (Widget(page, place(page, placement, picture), drawn),)
+
+    def field(self, taken: Iterable[str], widgets: tuple[Widget, ...]) -> FieldSpec:
+        """The field to add."""
         return FieldSpec(
             name=fresh_name("Seal", taken),
             subfilter=b"/ETSI.CAdES.detached",
             reserved=self.reserved(),
-            widget=Widget(page, box, appearance.from_pdf(picture.pdf)),
+            widgets=widgets,
             when=self.when,
             texts=self.texts,
             tooltip=self.material.seal_name,
@@ -360,7 +331,7 @@ class _Job:
         add_validation_material(appender, evidence, finish=last)
         if not last:
             widget = Widget(page, (0.0, 0.0, 0.0, 0.0), None)
-            spec = FieldSpec(fresh_name("Timestamp", ()), b"/ETSI.RFC3161", self._token_room(), widget)
+            spec = FieldSpec(fresh_name("Timestamp", ()), b"/ETSI.RFC3161", self._token_room(), (widget,))
             self._stamp(add_signature_field(appender, spec))
 
     def _stamp(self, prepared: Prepared) -> None:
@@ -415,20 +386,6 @@ def _writer(writer: str, repaired: bool) -> str:
     return writer + "+repaired" if repaired else writer
 
 
-def find_keyword(data: Buffer, wanted: KeywordPlacement) -> PointPlacement:
-    """Where a text stands in the document.
-
-    :raises KeywordNotFound: nowhere, or not that often
-    """
-    found = pyhanko_path.find_text(data, wanted.keyword, wanted.occurrence) if wanted.keyword.strip() else None
-    if found is None:
-        raise KeywordNotFound(
-            f"The text “{wanted.keyword}” is not in the document; choose another, or give the page and place.",
-            f"文档中没有找到“{wanted.keyword}”；请更换关键字，或指定页码与位置。",
-        )
-    return PointPlacement(*found)
-
-
 def fresh_name(stem: str, taken: Iterable[str]) -> str:
     """A field name that is not taken; random, for names of fields further down are not known."""
     used = set(taken)
@@ -446,79 +403,3 @@ def _cms_size(chain: tuple[Certificate, ...], scheme: Scheme, bits: int, gm35275
     )
     longest = bytes((bits + 7) // 8 if scheme.suite is Suite.RSA else 72)
     return len(cms.signed_data(signed_attrs=attributes, signature=longest, scheme=scheme, certificates=chain, gm35275=gm35275))
-
-
-def place(page: Page, placement: PagePlacement, picture: Picture) -> Box:
-    """The seal's rectangle in user space.
-
-    :raises OffThePage: its centre is not on the page
-    """
-    width, height = displayed_size_mm(page)
-    if isinstance(placement, PointPlacement):
-        return box_around(page, placement.x, placement.y, picture.width_mm, picture.height_mm)
-    if isinstance(placement, CentrePlacement):
-        return centred_box(page, width / 2, height / 2, picture.width_mm, picture.height_mm)
-    check_on_page(page, placement.x_mm, placement.y_mm)
-    return centred_box(page, placement.x_mm, placement.y_mm, picture.width_mm, picture.height_mm)
-
-
-def token_certificates(token: bytes) -> tuple[list[Certificate], Certificate]:
-    """The certificates in a timestamp token, and the one that signed it.
-
-    :raises Unavailable: the token does not carry its signer's certificate
-    """
-    signed = asn1_cms.ContentInfo.load(token)["content"]
-    certificates = [Certificate.parse(choice.chosen.dump()) for choice in signed["certificates"]]
-    sid = signed["signer_infos"][0]["sid"].chosen
-    for certificate in certificates:
-        if certificate.issuer_der == sid["issuer"].dump() and certificate.serial == sid["serial_number"].native:
-            return certificates, certificate
-    raise Unavailable(
-        "The timestamp does not carry its signer's certificate; use another timestamp service.",
-        "时间戳未包含其签名证书；请使用其他时间戳服务。",
-    )
-
-
-def gather_evidence(starts: Sequence[Certificate], pool: Sequence[Certificate], source: RevocationSource) -> ValidationMaterial:
-    """OCSP answers (else CRLs) for end entities, CRLs (else OCSP answers) for CAs, up each chain to its root.
-
-    An OCSP responder that may itself be revoked (no ocsp-nocheck, RFC 6960 §4.2.2.2.1) counts as one more end entity.
-
-    :raises NoEvidence: a certificate has neither
-    """
-    certificates: dict[bytes, None] = {}
-    ocsps: dict[bytes, None] = {}
-    crls: dict[bytes, None] = {}
-    waiting = list(starts)
-    for start in waiting:
-        current: Certificate | None = start
-        while current is not None and current.der not in certificates:
-            certificates[current.der] = None
-            if current.is_self_issued:
-                break
-            kind, answer = _evidence_of(current, source)
-            (ocsps if kind == "ocsp" else crls)[answer] = None
-            if kind == "ocsp":
-                responders = OcspResponse.parse(answer).certificates
-                certificates.update({cert.der: None for cert in responders if cert.ocsp_nocheck})
-                waiting += [cert for cert in responders if not cert.ocsp_nocheck and len(waiting) < MAX_CHAINS]
-            current = _issuer(current, pool)
-    return ValidationMaterial(tuple(certificates), tuple(ocsps), tuple(crls))
-
-
-def _issuer(cert: Certificate, pool: Sequence[Certificate]) -> Certificate | None:
-    for candidate in pool:
-        if candidate.subject_der == cert.issuer_der and candidate.is_ca and cert.is_signed_by(candidate.public_key):
-            return candidate
-    return None
-
-
-def _evidence_of(cert: Certificate, source: RevocationSource) -> tuple[Literal["ocsp", "crl"], bytes]:
-    for kind in ("crl", "ocsp") if cert.is_ca else ("ocsp", "crl"):
-        answer = source.crl_for(cert) if kind == "crl" else source.ocsp_for(cert)
-        if answer:
-            return ("crl" if kind == "crl" else "ocsp"), answer
-    raise NoEvidence(
-        f"There is no revocation answer for {cert.subject}; seal at level T, or make its OCSP or CRL available.",
-        f"没有 {cert.subject} 的吊销状态信息；请改用 T 级，或提供其 OCSP 或 CRL。",
-    )

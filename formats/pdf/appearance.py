@@ -54,6 +54,14 @@ class Appearance:
         return numbers[0]
 
 
+def write_slice(appender: Appender, form: int, window: tuple[float, float, float, float], rotate: int) -> int:
+    """A form that shows only ``window`` (left, bottom, right, top, in points) of the form with number ``form``."""
+    number = appender.number()
+    head = b"/Type/XObject/Subtype/Form/BBox%b/Matrix[%b]/Resources<</XObject<</S %d 0 R>>>>"
+    appender.put_stream(number, head % (rectangle(window), MATRICES[rotate], form), b"/S Do")
+    return number
+
+
 class _Importer:
     """Turns references inside the resources into links between streams; everything that is no stream is written in place."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from crypto.errors import XinyinError
 from crypto.suites import DigestAlgorithm
-from formats.pdf.appearance import Appearance, rectangle
+from formats.pdf.appearance import Appearance, rectangle, write_slice
 from formats.pdf.errors import CertifiedAgainstChanges, OutsideCommonCase
 from formats.pdf.geometry import Box
 from formats.pdf.objects import Buffer, Parser, Ref, Stream, TopDict, ref, serialise, text_string
@@ -42,11 +42,15 @@ class ReservedTooSmall(XinyinError):
 
 @dataclass(frozen=True, slots=True)
 class Widget:
-    """One place where a field shows: a page, a rectangle in user space, and what is drawn there (None: nothing)."""
+    """One place where a field shows: a page, a rectangle in user space, and what is drawn there (None: nothing).
+
+    :param window: the part of the appearance that shows here (left, bottom, right, top in its points); None: all of it
+    """
 
     page: Page
     box: Box
     appearance: Appearance | None
+    window: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class FieldSpec:
     :param name: the field's partial name, unique in the document
     :param subfilter: ``/ETSI.CAdES.detached`` or ``/ETSI.RFC3161``; the latter makes a document timestamp
     :param reserved: bytes kept for the value
+    :param widgets: usually one, merged with the field; several (a seal across the edges of pages) become its kids
     :param when: claimed time, written as /M; None for document timestamps
     :param texts: text entries of the signature dictionary by key: /Name, /Reason, /Location, /ContactInfo
     :param tooltip: what a screen reader says of the field
@@ -64,7 +69,7 @@ class FieldSpec:
     name: str
     subfilter: bytes
     reserved: int
-    widget: Widget
+    widgets: tuple[Widget, ...]
     when: datetime | None = None
     texts: tuple[tuple[bytes, str], ...] = ()
     tooltip: str = ""
@@ -117,12 +122,14 @@ def add_signature_field(appender: Appender, spec: FieldSpec) -> Prepared:
     """
     pdf = appender.pdf
     value, field = appender.number(), appender.number()
-    drawn = spec.widget.appearance
-    picture = drawn.write(appender, spec.widget.page.rotate) if drawn else None
     dictionary, contents, byte_range = _signature_dictionary(spec)
     at = appender.put(value, dictionary)
-    appender.put(field, _widget_text(spec, value, picture))
-    with_member(pdf, appender, spec.widget.page.ref, b"/Annots", ref(field))
+    common = b"/FT/Sig/V %d 0 R" % value
+    title = b"/T" + text_string(spec.name) + (b"/TU" + text_string(spec.tooltip) if spec.tooltip else b"")
+    if len(spec.widgets) == 1:
+        _put_widget(appender, field, spec.widgets[0], common + title, _draw(appender, spec.widgets[0]))
+    else:
+        _put_kids(appender, field, spec.widgets, common, title)
     _extend_form(appender, ref(field))
     before = appender.length
     tail = appender.finish()
@@ -154,19 +161,33 @@ def _write_byte_range(tail: bytearray, at: int, before: int, gap: tuple[int, int
     tail[at : at + len(numbers)] = numbers
 
 
-def _widget_text(spec: FieldSpec, value: int, picture: int | None) -> bytes:
-    """The merged field and widget: flags Print and Locked (ISO 32000-2 §12.5.3)."""
-    text = b"<</Type/Annot/Subtype/Widget/FT/Sig/T%b/F 132/Rect%b/P %d %d R/V %d 0 R" % (
-        text_string(spec.name),
-        rectangle(spec.widget.box),
-        *spec.widget.page.ref,
-        value,
-    )
-    if spec.tooltip:
-        text += b"/TU" + text_string(spec.tooltip)
+def _draw(appender: Appender, widget: Widget) -> int | None:
+    return widget.appearance.write(appender, widget.page.rotate) if widget.appearance else None
+
+
+def _put_widget(appender: Appender, number: int, widget: Widget, entries: bytes, picture: int | None) -> None:
+    """A widget with the flags Print and Locked (ISO 32000-2 §12.5.3), and its place among the page's annotations."""
+    text = b"<</Type/Annot/Subtype/Widget%b/F 132/Rect%b/P %d %d R" % (entries, rectangle(widget.box), *widget.page.ref)
     if picture is not None:
         text += b"/AP<</N %d 0 R>>" % picture
-    return text + b">>"
+    appender.put(number, text + b">>")
+    with_member(appender.pdf, appender, widget.page.ref, b"/Annots", ref(number))
+
+
+def _put_kids(appender: Appender, field: int, widgets: Sequence[Widget], common: bytes, title: bytes) -> None:
+    """A field with one widget a page. Each repeats /FT and /V, without which poppler does not see the signature."""
+    drawn = widgets[0].appearance
+    whole = drawn.write(appender) if drawn else None
+    kids = []
+    for widget in widgets:
+        number = appender.number()
+        shown = None
+        if whole is not None and drawn is not None:
+            window = widget.window or (0.0, 0.0, drawn.width, drawn.height)
+            shown = write_slice(appender, whole, window, widget.page.rotate)
+        _put_widget(appender, number, widget, b"%b/Parent %d 0 R" % (common, field), shown)
+        kids.append(ref(number))
+    appender.put(field, b"<<%b%b/Kids[%b]>>" % (common, title, b" ".join(kids)))
 
 
 def _extend_form(appender: Appender, member: bytes) -> None:

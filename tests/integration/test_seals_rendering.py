@@ -12,9 +12,10 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageChops
 
-from seals.sealing import KeywordPlacement, Placement, seal_pdf
-from tests import pdf_samples
-from tests.pdf_pki import NOW, material
+from crypto.suites import Suite
+from seals.sealing import KeywordPlacement, Placement, StraddleImpossible, StraddlePlacement, seal_pdf
+from tests import pdf_judges, pdf_samples
+from tests.pdf_pki import NOW, material, pki
 
 DPI = 100
 PX = DPI / 25.4
@@ -118,3 +119,47 @@ def test_no_font_comes_in_that_is_not_embedded() -> None:
         for font in dict(form.Resources.get("/Font", {})).values():
             descriptor = font.DescendantFonts[0].FontDescriptor if "/DescendantFonts" in font else font.FontDescriptor
             assert any(key in descriptor for key in ("/FontFile", "/FontFile2", "/FontFile3"))
+
+
+@pytest.mark.parametrize("rotate", [0, 90])
+@pytest.mark.parametrize(("edge", "fan"), [("right", 1), ("left", -1), ("bottom", 1), ("top", -1)])
+def test_a_straddling_seal_is_whole_when_the_pages_are_fanned_out(tmp_path: Path, edge: str, fan: int, rotate: int) -> None:
+    before = pdf_samples.plain(3, Rotate=rotate)
+    sealed = seal_pdf(before, material(), StraddlePlacement(edge), when=NOW)  # type: ignore[arg-type]
+    (tmp_path / "after.pdf").write_bytes(sealed.data)
+    part = round(14 * PX)
+    strips = []
+    for number in (1, 2, 3)[::fan]:
+        page = poppler(tmp_path / "after.pdf", number).convert("L")
+        middle, half = (page.height // 2, page.width // 2), round(21 * PX)
+        strips.append(
+            {
+                "right": lambda p, m, h: p.crop((p.width - part, m[0] - h, p.width, m[0] + h)),
+                "left": lambda p, m, h: p.crop((0, m[0] - h, part, m[0] + h)),
+                "bottom": lambda p, m, h: p.crop((m[1] - h, p.height - part, m[1] + h, p.height)),
+                "top": lambda p, m, h: p.crop((m[1] - h, 0, m[1] + h, part)),
+            }[edge](page, middle, half)
+        )
+    whole = Image.new("L", (3 * part, strips[0].height) if edge in ("right", "left") else (strips[0].width, 3 * part), 255)
+    for index, strip in enumerate(strips):
+        whole.paste(strip, (index * part, 0) if edge in ("right", "left") else (0, index * part))
+    wanted = upright().resize(whole.size)
+    assert _distance(whole, wanted) < 0.6 * _distance(whole, wanted.rotate(180))
+    assert _distance(whole, wanted) < 0.6 * _distance(Image.new("L", whole.size, 255), wanted)
+
+
+def test_a_straddling_seal_is_one_signature_and_lives_beside_others() -> None:
+    first = seal_pdf(pdf_samples.plain(3), material(), Placement(1, 50, 50), when=NOW)
+    second = seal_pdf(first.data, material(), StraddlePlacement("right"), when=NOW)
+    third = seal_pdf(second.data, material(), Placement(2, 50, 50), when=NOW)
+    opinions = pdf_judges.pyhanko(third.data, [pki(Suite.RSA).root])
+    assert [(o.intact, o.valid, o.trusted, o.changes_allowed) for o in opinions] == [(True,) * 4] * 3
+
+
+def test_many_pages_share_several_seals_and_one_page_is_refused() -> None:
+    sealed = seal_pdf(pdf_samples.plain(41), material(), StraddlePlacement("right"), when=NOW)
+    with pikepdf.open(BytesIO(sealed.data)) as pdf:
+        widths = [float(page.obj.Annots[0].Rect[2] - page.obj.Annots[0].Rect[0]) * 25.4 / 72 for page in pdf.pages]
+    assert [round(width, 2) for width in widths] == [3.0] * 28 + [3.23] * 13
+    with pytest.raises(StraddleImpossible):
+        seal_pdf(pdf_samples.plain(1), material(), StraddlePlacement("right"), when=NOW)
