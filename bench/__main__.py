@@ -25,9 +25,10 @@ def _primitives(seconds: float) -> Iterator[Row]:
 
 
 def _sealing(seconds: float) -> Iterator[Row]:
-    from bench import sealing
+    from bench import sealing, tokens
 
     yield from sealing.rows(seconds)
+    yield from tokens.sealing_rows(seconds)
 
 
 def _verification(seconds: float) -> Iterator[Row]:
@@ -36,7 +37,18 @@ def _verification(seconds: float) -> Iterator[Row]:
     yield from verification.rows(seconds)
 
 
-SECTIONS: dict[str, Section] = {"primitives": _primitives, "sealing": _sealing, "verification": _verification}
+def _token(seconds: float) -> Iterator[Row]:
+    from bench import tokens
+
+    yield from tokens.rows(seconds)
+
+
+SECTIONS: dict[str, Section] = {
+    "primitives": _primitives,
+    "token": _token,
+    "sealing": _sealing,
+    "verification": _verification,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -65,6 +65,18 @@ def in_turns(jobs: Mapping[str, Job], seconds: float, *, warm_up: int = 2) -> di
     return {name: statistics.median(values) * 1000 for name, values in times.items()}
 
 
+def rates_in_turns(jobs: Mapping[str, tuple[Job, int]], seconds: float) -> dict[str, float]:
+    """Milliseconds an operation of each job on its number of threads: slices of a fifth of a second in turns, their median.
+
+    :param jobs: name → (job, threads)
+    """
+    slices: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(max(3, round(seconds / 0.2 / len(jobs)))):
+        for name, (job, threads) in jobs.items():
+            slices[name].append(throughput(job, 0.2, threads=threads))
+    return {name: statistics.median(values) for name, values in slices.items()}
+
+
 def throughput(job: Job, seconds: float, *, threads: int = 1) -> float:
     """Milliseconds an operation when ``threads`` threads call ``job`` for ``seconds``: wall time over operations of all."""
     job()
