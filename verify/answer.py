@@ -23,8 +23,8 @@ _DOCUMENT_BAD = frozenset(
 )  # fmt: skip
 _DOCUMENT_DOUBT = frozenset(
     {
-        "changes-annotation", "changes-form", "xref-repaired", "junk-before-header", "signature-removed", "signature-empty",
-        "rendering-failed", "overlap", "dss-removed", "timestamp-invalid",
+        "changes-annotation", "changes-form", "xref-repaired", "junk-before-header", "signature-removed", "signature-remains",
+        "signature-empty", "rendering-failed", "overlap", "dss-removed", "timestamp-invalid",
     }
 )  # fmt: skip
 _SEAL_BAD = frozenset(
@@ -135,7 +135,9 @@ def _document(verdict: Verdict, reasons: list[Reason], codes: set[str]) -> Part:
     if verdict is Verdict.UNREADABLE:
         return _worst(reasons, codes, "doubt") or Part("doubt", "The file cannot be read.", "文件无法读取。")
     if verdict is Verdict.NO_SIGNATURE:
-        first = _first(reasons, {"signature-removed", "signature-empty", "licence-without-seal", "no-signature"})
+        first = _first(
+            reasons, {"signature-removed", "signature-remains", "signature-empty", "licence-without-seal", "no-signature"}
+        )
         return Part("doubt", first.message, first.message_zh) if first else Part("doubt", "Not signed.", "未签署。")
     for wanted, state in ((_DOCUMENT_BAD, "bad"), (_DOCUMENT_DOUBT, "doubt")):
         found = _first(reasons, codes & wanted)

@@ -71,7 +71,7 @@ def build(
     if search.listed_for_else is not None:
         return ChainResult(None, [reason("service-type", name=search.listed_for_else.name)], search.longest)
     top = search.longest[-1] if search.longest else leaf
-    if _subject(leaf) == _issuer(leaf):
+    if leaf.is_self_issued:
         return ChainResult(None, [reason("self-made-certificate")], search.longest)
     return ChainResult(None, [reason("foreign-signer", subject=_subject(leaf), issuer=_issuer(top))], search.longest)
 

@@ -190,29 +190,34 @@ def pages(pdf: pikepdf.Pdf, limit: int = 100_000) -> list[Any]:
     return found
 
 
-def removed_signatures(document: PdfDocument, policy: VerificationPolicy) -> list[str]:
-    """Names of signatures that an earlier revision of the file has and the current one has not."""
+def lost_signatures(document: PdfDocument, policy: VerificationPolicy) -> tuple[list[str], int]:
+    """What the bytes hold of signatures that the current document no longer shows.
+
+    :returns: names of signatures that an earlier revision has and this one has not, and the number of remains that no
+        revision of the file owns (a damaged field, a signature whose field was overwritten)
+    """
     data = document.data
     if data.count(b"/ByteRange") <= len(document.signatures):
-        return []
+        return [], 0
     present: set[tuple[int, ...]] = {s.byte_range for s in document.signatures if s.byte_range} | document.empty_spans
-    names: list[str] = []
+    names: set[str] = set()
+    remains: set[tuple[int, ...]] = set()
     pattern = re.compile(rb"/ByteRange\s*\[\s*(\d{1,12})\s+(\d{1,12})\s+(\d{1,12})\s+(\d{1,12})\s*\]")
     for match in list(pattern.finditer(data))[: policy.limits.signatures]:
         span = tuple(int(g) for g in match.groups())
         end = span[2] + span[3]
-        if span in present or not 0 < end <= len(data) or data[span[1] : span[1] + 1] != b"<":
+        if span in present or not 0 < end <= len(data) or not data[span[1] : span[2]].strip(b"<>0"):
             continue
         try:
-            earlier = open_pdf(data[:end])
+            owners = [f.name for f in fields(open_pdf(data[:end])) if integers(get(f.node, "/V", "/ByteRange")) == list(span)]
         except (PasswordNeeded, Damaged):
-            continue
-        names += [
-            f.name
-            for f in fields(earlier)
-            if f.kind == "/Sig" and integers(_get(_get(f.node, "/V"), "/ByteRange")) == list(span)
-        ]
-    return sorted(set(names))
+            owners = []
+        names |= set(owners)
+        if not owners:
+            remains.add(span)
+    whole = len(present | remains) + len(names)
+    torn = len(re.findall(rb"/ByteRange\s*\[", data[: 1 << 28])) - whole  # numbers damaged beyond recognition
+    return sorted(names), len(remains) + max(0, torn)
 
 
 def page_and_rect(document: PdfDocument, form_field: Any) -> tuple[int, list[float]] | None:

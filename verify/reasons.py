@@ -23,6 +23,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "An earlier revision of this file carried the signature “{field}”, which was taken out later. Ask for the original.",
         "本文件的较早版本带有签名“{field}”，其后被移除。请索要原件。",
     ),
+    "signature-remains": (
+        "The file holds the remains of a signature that can no longer be read. Ask for the original.",
+        "文件中残留着已无法读取的签名。请索要原件。",
+    ),
     "licence-without-seal": (
         "The file calls itself an electronic licence but carries no valid seal. Ask for the original file.",
         "本文件自称电子证照，但没有印章。请索要原文件。",

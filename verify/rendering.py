@@ -6,7 +6,9 @@ see, so a file that two programs read differently is found out, and so is what t
 
 from __future__ import annotations
 
+import ctypes
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,7 @@ import pypdfium2 as pdfium
 
 from policies.verification import VerificationPolicy
 
+_ONE_AT_A_TIME = threading.Lock()  # PDFium is not made for threads
 _MARGIN = 3.0  # points around a later seal that do not count: line ends and smoothing reach over its rectangle
 
 
@@ -34,7 +37,9 @@ def compare(before: bytes, after: bytes, areas: dict[int, list[list[float]]], po
     """
     result = RenderedComparison()
     try:
-        with pdfium.PdfDocument(before) as old, pdfium.PdfDocument(after) as new:
+        with _ONE_AT_A_TIME, pdfium.PdfDocument(before) as old, pdfium.PdfDocument(after) as new:
+            for opened in (old, new):
+                opened.init_forms()  # without it PDFium leaves out what form fields show
             for index in range(min(len(old), len(new), policy.limits.rendered_pages)):
                 result.compared += 1
                 if not _same_page(old, new, index, areas.get(index + 1, []), policy.limits.rendered_pixels):
@@ -53,7 +58,7 @@ def _same_page(old: Any, new: Any, index: int, areas: list[list[float]], max_pix
             return False
         scale = min(1.0, math.sqrt(max_pixels / max(1.0, size[0] * size[1])))
         a, b = (_draw(page, scale) for page in (first, second))
-        holes = [_to_pixels(second, rect, scale, a.width, a.height) for rect in areas]
+        holes = [_to_pixels(second, rect, a.width, a.height) for rect in areas]
         return not any(_differs(a, b, y, holes) for y in range(a.height))
     finally:
         first.close()
@@ -69,7 +74,7 @@ class _Picture:
 
 
 def _draw(page: Any, scale: float) -> _Picture:
-    bitmap = page.render(scale=scale, grayscale=False, draw_annots=True, may_draw_forms=False, rev_byteorder=False)
+    bitmap = page.render(scale=scale, grayscale=False, draw_annots=True, may_draw_forms=True, rev_byteorder=False)
     return _Picture(bitmap.width, bitmap.height, bitmap.stride, memoryview(bytes(bitmap.buffer)))
 
 
@@ -93,18 +98,16 @@ def _outside(y: int, holes: list[tuple[int, int, int, int]], width: int) -> Iter
         yield start, width
 
 
-def _to_pixels(page: Any, rect: list[float], scale: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """Pixel box (left, top, right, bottom) of a rectangle in user space, rotation and crop box taken into account."""
-    left, bottom, right, top = page.get_cropbox(fallback_ok=True)
+def _to_pixels(page: Any, rect: list[float], width: int, height: int) -> tuple[int, int, int, int]:
+    """Pixel box (left, top, right, bottom) of a rectangle in user space; PDFium knows rotation, crop box and inheritance."""
     x0, x1 = sorted((rect[0], rect[2]))
     y0, y1 = sorted((rect[1], rect[3]))
-    x0, x1, y0, y1 = x0 - left - _MARGIN, x1 - left + _MARGIN, y0 - bottom - _MARGIN, y1 - bottom + _MARGIN
-    w, h = right - left, top - bottom
-    turned = {
-        0: (x0, h - y1, x1, h - y0),
-        90: (y0, x0, y1, x1),
-        180: (w - x1, y0, w - x0, y1),
-        270: (h - y1, w - x1, h - y0, w - x0),
-    }[page.get_rotation() % 360]
-    a, b, c, d = (v * scale for v in turned)
-    return max(0, math.floor(a)), max(0, math.floor(b)), min(width, math.ceil(c)), min(height, math.ceil(d))
+    corners = [_device(page, x, y, width, height) for x in (x0 - _MARGIN, x1 + _MARGIN) for y in (y0 - _MARGIN, y1 + _MARGIN)]
+    across, down = [c[0] for c in corners], [c[1] for c in corners]
+    return max(0, min(across)), max(0, min(down)), min(width, max(across) + 1), min(height, max(down) + 1)
+
+
+def _device(page: Any, x: float, y: float, width: int, height: int) -> tuple[int, int]:
+    across, down = ctypes.c_int(), ctypes.c_int()
+    pdfium.raw.FPDF_PageToDevice(page.raw, 0, 0, width, height, 0, x, y, across, down)
+    return across.value, down.value

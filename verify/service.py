@@ -104,8 +104,11 @@ class _DocumentVerification:
         licence = licence_files.find(document, self.policy)
         for field_name in document.empty_fields:
             self.findings.append(reason("signature-empty", "INFORM", field=field_name))
-        for removed in pdf.removed_signatures(document, self.policy):
-            self.findings.append(reason("signature-removed", self.policy.level("signature-removed"), field=removed))
+        removed, remains = pdf.lost_signatures(document, self.policy)
+        level = self.policy.level("signature-removed")
+        self.findings += [reason("signature-removed", level, field=name) for name in removed]
+        if remains:
+            self.findings.append(reason("signature-remains", level))
         signers = [s for s in document.signatures if not s.is_timestamp]
         if not document.signatures or not signers:
             return self._unsigned(licence)
@@ -225,7 +228,7 @@ class _DocumentVerification:
         if place is None or len(place[1]) != 4:
             return
         page, rect = place
-        later = [r for c in known for r in c.areas.get(page, []) if r != rect]
+        later = [r for c in known for r in c.areas.get(page, [])]
         if any(_overlap_share(rect, other) > 0.05 for other in later):
             one.reasons.append(reason("overlap", self.policy.level("overlap"), field=one.signature.field))
 

@@ -108,15 +108,15 @@ def test_memory_is_bounded() -> None:
 def _inflating_catalogue(size: int) -> bytes:
     """A PDF of about a megabyte whose catalogue lies at the start of an object stream of ``size`` bytes."""
     engine = zlib.compressobj(9)
-    body = engine.compress(b"1 0 <</Type/Catalog/Pages 2 0 R>>")
+    body = engine.compress(b"1 0 2 29 <</Type/Catalog/Pages 2 0 R>><</Type/Pages/Kids[]/Count 0>>")
     body += b"".join(engine.compress(b" " * (16 << 20)) for _ in range(size >> 24)) + engine.flush()
     head = b"%PDF-1.5\n"
-    stream = b"3 0 obj\n<</Type/ObjStm/N 1/First 4/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream\nendobj\n" % (
+    stream = b"3 0 obj\n<</Type/ObjStm/N 2/First 9/Filter/FlateDecode/Length %d>>\nstream\n%s\nendstream\nendobj\n" % (
         len(body),
         body,
     )
     xref_at = len(head) + len(stream)
-    entries = [(0, 0, 255), (2, 3, 0), (0, 0, 0), (1, len(head), 0), (1, xref_at, 0)]
+    entries = [(0, 0, 255), (2, 3, 0), (2, 3, 1), (1, len(head), 0), (1, xref_at, 0)]
     table = b"".join(bytes([kind]) + a.to_bytes(4, "big") + bytes([b]) for kind, a, b in entries)
     xref = b"4 0 obj\n<</Type/XRef/Size 5/Root 1 0 R/W[1 4 1]/Length %d>>\nstream\n%s\nendstream\nendobj\n" % (
         len(table),
