@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal, Protocol
-
-from asn1crypto import cms as asn1_cms
+from weakref import WeakKeyDictionary
 
 from crypto.errors import Unavailable
 from crypto.suites import DigestAlgorithm
 from formats.ocsp import OcspResponse
 from formats.pdf.signing import ValidationMaterial
+from formats.tsp import TimestampRefused, TimestampToken
 from formats.x509 import Certificate
 
 MAX_CHAINS = 16
+PROBE_SECONDS = 60
 
 
 class TimestampSource(Protocol):
@@ -42,21 +46,55 @@ class NoEvidence(Unavailable):
     code = "no-revocation-evidence"
 
 
-def token_certificates(token: bytes) -> tuple[list[Certificate], Certificate]:
-    """The certificates in a timestamp token, and the one that signed it.
+class Timestamper:
+    """Timestamps for one document from one source. What comes back is checked before it goes into a document."""
 
-    :raises Unavailable: the token does not carry its signer's certificate
-    """
-    signed = asn1_cms.ContentInfo.load(token)["content"]
-    certificates = [Certificate.parse(choice.chosen.dump()) for choice in signed["certificates"]]
-    sid = signed["signer_infos"][0]["sid"].chosen
-    for certificate in certificates:
-        if certificate.issuer_der == sid["issuer"].dump() and certificate.serial == sid["serial_number"].native:
-            return certificates, certificate
-    raise Unavailable(
-        "The timestamp does not carry its signer's certificate; use another timestamp service.",
-        "时间戳未包含其签名证书；请使用其他时间戳服务。",
-    )
+    def __init__(self, source: TimestampSource, digest: DigestAlgorithm) -> None:
+        self.source = source
+        self.digest = digest
+
+    @cached_property
+    def probe(self) -> TimestampToken:
+        """A token over random bytes, at most a minute old.
+
+        It tells the room that tokens take and which unit signs them, and a service that is down is noticed before the key
+        is used.
+        """
+        now = time.monotonic()
+        recent = _recent_probes(self.source)
+        asked, token = recent.get(self.digest, (0.0, None))
+        if token is None or now - asked > PROBE_SECONDS:
+            token = self.over(secrets.token_bytes(32))
+            recent[self.digest] = (now, token)
+        return token
+
+    @property
+    def room(self) -> int:
+        """Bytes to keep for a token; they differ by a few from one to the next."""
+        return len(self.probe.der) + 512
+
+    def over(self, imprint: bytes) -> TimestampToken:
+        """A token over a digest.
+
+        :raises TimestampRefused: it stamps something else, is not intact, or does not carry its signer's certificate
+        """
+        token = TimestampToken.parse(self.source.timestamp_token(self.digest, imprint))
+        if token.digest is not self.digest or token.imprint != imprint or token.certificate is None or not token.check().intact:
+            raise TimestampRefused(
+                "The timestamp service did not stamp what was asked, or its token is faulty; use another service.",
+                "时间戳服务未对所提交的内容加盖时间戳，或其令牌有误；请更换时间戳服务。",
+            )
+        return token
+
+
+_probes: WeakKeyDictionary[TimestampSource, dict[DigestAlgorithm, tuple[float, TimestampToken]]] = WeakKeyDictionary()
+
+
+def _recent_probes(source: TimestampSource) -> dict[DigestAlgorithm, tuple[float, TimestampToken]]:
+    try:
+        return _probes.setdefault(source, {})
+    except TypeError:  # a source that cannot be hashed or referred to weakly is probed every time
+        return {}
 
 
 def gather_evidence(starts: Sequence[Certificate], pool: Sequence[Certificate], source: RevocationSource) -> ValidationMaterial:

@@ -11,6 +11,7 @@ import atexit
 import base64
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from formats.pdf.errors import (
     ChangesNotPermitted,
     DamagedAndSigned,
     DamagedBeyondRepair,
+    DynamicForm,
     NoSuchPage,
     NotAPdf,
     OffThePage,
@@ -39,6 +41,7 @@ from formats.pdf.signing import Prepared
 MAX_DOCUMENT = 256 << 20
 """Bytes of a document that goes this way; the libraries read it whole, and more than once."""
 
+CHILDREN = 3
 _JOBS_PER_CHILD = 200
 _NAMED: dict[str, type[XinyinError]] = {
     kind.__name__: kind
@@ -47,6 +50,7 @@ _NAMED: dict[str, type[XinyinError]] = {
         ChangesNotPermitted,
         DamagedAndSigned,
         DamagedBeyondRepair,
+        DynamicForm,
         NoSuchPage,
         NotAPdf,
         OffThePage,
@@ -134,8 +138,26 @@ def _exactly(stream: Any, count: int) -> bytes:
     return data
 
 
-_child = _Child()
-atexit.register(_child.close)
+_children: queue.LifoQueue[_Child] = queue.LifoQueue()
+"""Idle children. The last one back is the first to be used, so that one is warm and the others start only under load."""
+
+for _ in range(CHILDREN):
+    _children.put(_Child())
+
+
+def _ask(request: Mapping[str, Any], *blobs: Buffer) -> tuple[dict[str, Any], bytes]:
+    child = _children.get()
+    try:
+        return child.ask(request, *blobs)
+    finally:
+        _children.put(child)
+
+
+@atexit.register
+def close() -> None:
+    """End idle children; the next job starts another."""
+    for child in list(_children.queue):
+        child.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +173,7 @@ class Outcome:
 
 def prepare(document: Buffer, request: Mapping[str, Any], picture: bytes, *, may_repair: bool) -> Outcome:
     """A signature field with an empty value, written by pyHanko; ``request`` as :mod:`seals.pyhanko_worker` reads it."""
-    answer, data = _child.ask({"job": "prepare", "may_repair": may_repair, **request}, document, picture)
+    answer, data = _ask({"job": "prepare", "may_repair": may_repair, **request}, document, picture)
     if answer.get("repaired"):
         return Outcome(None, data, "", 0, (0.0, 0.0, 0.0, 0.0))
     start, end = answer["gap"]
@@ -169,10 +191,10 @@ def add_validation_material(document: bytes, certificates: Any, ocsps: Any, crls
         name: [base64.b64encode(der).decode("ascii") for der in items]
         for name, items in (("certs", certificates), ("ocsps", ocsps), ("crls", crls))
     }
-    return _child.ask({"job": "store", **lists}, document)[1]
+    return _ask({"job": "store", **lists}, document)[1]
 
 
 def find_text(document: Buffer, text: str, occurrence: int) -> tuple[int, float, float] | None:
     """Page (from 1) and middle (user space) of a text, found by pdfium; None where it does not occur that often."""
-    answer, _ = _child.ask({"job": "find", "text": text, "occurrence": occurrence}, document)
+    answer, _ = _ask({"job": "find", "text": text, "occurrence": occurrence}, document)
     return (answer["page"], answer["x"], answer["y"]) if answer.get("page") else None

@@ -41,6 +41,7 @@ from formats.pdf.errors import (
     ChangesNotPermitted,
     DamagedAndSigned,
     DamagedBeyondRepair,
+    DynamicForm,
     NoSuchPage,
     NotAPdf,
     OffThePage,
@@ -133,6 +134,8 @@ def _is_signature(item: Any) -> bool:
 
 def _prepared(request: dict[str, Any], document: bytes, picture: bytes) -> Answer:
     writer = _opened(document)
+    if writer.root.get("/NeedsRendering"):
+        raise DynamicForm
     _respect_earlier_signatures(writer.prev)
     page = _page(writer, request["place"]["page"])
     box = _box(request["place"], page)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any, BinaryIO, Literal
@@ -33,9 +33,10 @@ from formats.pdf.signing import (
     existing_signatures,
 )
 from formats.pdf.writer import Appender
+from formats.tsp import TimestampToken
 from formats.x509 import Certificate
 from seals import pyhanko_path
-from seals.evidence import NoEvidence, RevocationSource, TimestampSource, gather_evidence, token_certificates
+from seals.evidence import NoEvidence, RevocationSource, Timestamper, TimestampSource, gather_evidence
 from seals.picture import Picture
 from seals.placement import (
     AnyPlacement,
@@ -77,7 +78,6 @@ MAX_DOCUMENT = 1 << 30
 """Bytes of a document that is sealed in memory or through a memory map."""
 
 _SLACK = 64
-_TOKEN_SLACK = 512
 
 
 class SealingRefused(BadInput):
@@ -206,6 +206,7 @@ class _Job:
     texts: tuple[tuple[bytes, str], ...]
     timestamps: TimestampSource | None
     revocation: RevocationSource | None
+    _evidence: dict[frozenset[Certificate], ValidationMaterial] = field(default_factory=dict)
 
     def seal(self, data: Buffer, placement: PagePlacement | StraddlePlacement, *, repaired: bool = False) -> SealedPdf:
         """Our own writer first; what it leaves goes to pyHanko; what that cannot read is repaired if unsigned."""
@@ -230,7 +231,7 @@ class _Job:
         existing = existing_signatures(pdf)
         appender = Appender(pdf)
         widgets = self._widgets(pdf, placement)
-        spec = self.field(existing.names, widgets)
+        spec = self.field_spec(existing.names, widgets)
         prepared = add_signature_field(appender, spec)
         tokens = self.sign(prepared)
         pieces: Sequence[Buffer] = [data, *appender.tails]
@@ -251,7 +252,7 @@ class _Job:
         page = pdf.page(placement.page)
         return (Widget(page, place(page, placement, picture), drawn),)
 
-    def field(self, taken: Iterable[str], widgets: tuple[Widget, ...]) -> FieldSpec:
+    def field_spec(self, taken: Iterable[str], widgets: tuple[Widget, ...]) -> FieldSpec:
         """The field to add."""
         return FieldSpec(
             name=fresh_name("Seal", taken),
@@ -285,20 +286,19 @@ class _Job:
         """Bytes to keep for the signature: its exact size without a timestamp, and the size of this source's tokens."""
         material = self.material
         size = _cms_size(travelling(material), material.scheme, material.signer.public_key.bits, self.format == "gm35275")
-        if self.timestamps is not None and self.level != "B":
-            size += self._token_room()
+        if self.level != "B":
+            size += self.stamper.room
+        if _RANK[self.level] >= 2:
+            # Sources that are down are noticed here, before the key is used.
+            self.evidence([self.stamper.probe])
         return size + _SLACK
 
-    def _token_room(self) -> int:
-        """A token is asked for beforehand: it tells the size, and a service that is down is noticed before the key is used."""
+    @cached_property
+    def stamper(self) -> Timestamper:
         assert self.timestamps is not None
-        algorithm = self.timestamp_digest()
-        return len(self.timestamps.timestamp_token(algorithm, digest(algorithm, secrets.token_bytes(32)))) + _TOKEN_SLACK
+        return Timestamper(self.timestamps, DigestAlgorithm.SM3 if self.format != "pades" else DigestAlgorithm.SHA256)
 
-    def timestamp_digest(self) -> DigestAlgorithm:
-        return DigestAlgorithm.SM3 if self.material.scheme.suite is Suite.SM2 else DigestAlgorithm.SHA256
-
-    def sign(self, prepared: Prepared) -> list[bytes]:
+    def sign(self, prepared: Prepared) -> list[TimestampToken]:
         """Sign a prepared document; returns the tokens that were put in."""
         material, gm35275 = self.material, self.format == "gm35275"
         attributes = cms.signed_attributes(
@@ -308,22 +308,17 @@ class _Job:
             gm35275=gm35275,
         )
         signature = material.signer.sign(attributes, material.scheme)
-        tokens = [] if self.level == "B" else [self.token_over(signature)]
+        tokens = [] if self.level == "B" else [self.stamper.over(digest(self.stamper.digest, signature))]
         value = cms.signed_data(
             signed_attrs=attributes,
             signature=signature,
             scheme=material.scheme,
             certificates=travelling(material),
-            unsigned_attrs=[cms.timestamp_attribute(token) for token in tokens],
+            unsigned_attrs=[cms.timestamp_attribute(token.der) for token in tokens],
             gm35275=gm35275,
         )
         prepared.fill(value)
         return tokens
-
-    def token_over(self, data: bytes) -> bytes:
-        assert self.timestamps is not None
-        algorithm = self.timestamp_digest()
-        return self.timestamps.timestamp_token(algorithm, digest(algorithm, data))
 
     def _archive(self, appender: Appender, page: Page, evidence: ValidationMaterial) -> None:
         """LT: validation material for both chains. LTA: a document timestamp in the same revision."""
@@ -331,15 +326,13 @@ class _Job:
         add_validation_material(appender, evidence, finish=last)
         if not last:
             widget = Widget(page, (0.0, 0.0, 0.0, 0.0), None)
-            spec = FieldSpec(fresh_name("Timestamp", ()), b"/ETSI.RFC3161", self._token_room(), (widget,))
+            spec = FieldSpec(fresh_name("Timestamp", ()), b"/ETSI.RFC3161", self.stamper.room, (widget,))
             self._stamp(add_signature_field(appender, spec))
 
     def _stamp(self, prepared: Prepared) -> None:
-        assert self.timestamps is not None
-        algorithm = self.timestamp_digest()
-        prepared.fill(self.timestamps.timestamp_token(algorithm, prepared.digest(algorithm)))
+        prepared.fill(self.stamper.over(prepared.digest(self.stamper.digest)).der)
 
-    def _archive_anyhow(self, pieces: Sequence[Buffer], page: int, tokens: list[bytes]) -> Sequence[Buffer]:
+    def _archive_anyhow(self, pieces: Sequence[Buffer], page: int, tokens: list[TimestampToken]) -> Sequence[Buffer]:
         """The same on a document that pyHanko had to write: our own way where it can be read now, else pyHanko's."""
         if _RANK[self.level] < 2:
             return pieces
@@ -356,7 +349,7 @@ class _Job:
         request = {
             "field": fresh_name("Timestamp", ()),
             "place": {"page": page},
-            "reserved": self._token_room(),
+            "reserved": self.stamper.room,
             "timestamp": True,
         }
         outcome = pyhanko_path.prepare(document, request, b"", may_repair=False)
@@ -364,17 +357,16 @@ class _Job:
         self._stamp(outcome.prepared)
         return [document, *outcome.prepared.tails]
 
-    def evidence(self, tokens: list[bytes]) -> ValidationMaterial:
-        """Certificates and revocation answers for every chain in the signature."""
+    def evidence(self, tokens: Sequence[TimestampToken]) -> ValidationMaterial:
+        """Certificates and revocation answers for the signer's chain and those of the timestamps' units; asked for once."""
         assert self.revocation is not None
-        material = self.material
-        pool = [material.certificate, *material.chain]
-        starts = [material.certificate]
-        for token in tokens:
-            extra, signer = token_certificates(token)
-            pool += [cert for cert in extra if cert not in pool]
-            starts.append(signer)
-        return gather_evidence(starts, pool, self.revocation)
+        units = [token.certificate for token in tokens if token.certificate is not None]
+        key = frozenset(units)
+        if key not in self._evidence:
+            own = [self.material.certificate, *self.material.chain]
+            pool = [*own, *(cert for token in tokens for cert in token.view.certificates)]
+            self._evidence[key] = gather_evidence([own[0], *units], pool, self.revocation)
+        return self._evidence[key]
 
 
 def travelling(material: SealingMaterial) -> tuple[Certificate, ...]:

@@ -110,6 +110,18 @@ class CertifiedAgainstChanges(Conflict):
         )
 
 
+class DynamicForm(PdfProblem):
+    """An XFA form whose pages are made by the reader (ISO 32000-1 §12.7.8): what is sealed is not what is seen."""
+
+    code = "pdf-dynamic-form"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This PDF is a dynamic form whose pages exist only in the program that shows it; print it to PDF and seal that.",
+            "该 PDF 是动态表单（XFA），其页面由阅读软件临时生成；请先打印为 PDF 再加盖印章。",
+        )
+
+
 class NoSuchPage(PdfProblem):
     """The page asked for is not there."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from crypto.errors import XinyinError
 from crypto.suites import DigestAlgorithm
 from formats.pdf.appearance import Appearance, rectangle, write_slice
-from formats.pdf.errors import CertifiedAgainstChanges, OutsideCommonCase
+from formats.pdf.errors import CertifiedAgainstChanges, DynamicForm, OutsideCommonCase
 from formats.pdf.geometry import Box
 from formats.pdf.objects import Buffer, Parser, Ref, Stream, TopDict, ref, serialise, text_string
 from formats.pdf.reader import Page, PdfFile
@@ -243,9 +243,12 @@ class Signed:
 def existing_signatures(pdf: PdfFile) -> Signed:
     """Walk the form, refusing documents whose signatures allow no further seal.
 
+    :raises DynamicForm: its pages are not in the file
     :raises CertifiedAgainstChanges: a DocMDP transform, or a field lock with P = 1 (ISO 32000-2 §12.8.2.2, §12.7.5.5)
     """
     catalog = pdf.catalog()
+    if pdf.resolve(catalog.get(b"/NeedsRendering")) is True:
+        raise DynamicForm
     permissions = pdf.resolve(catalog.get(b"/Perms"))
     if isinstance(permissions, dict) and b"/DocMDP" in permissions:
         _check_transforms(pdf, permissions[b"/DocMDP"])

@@ -120,47 +120,56 @@ def read_chain(data: Buffer, start: int, budget: Budget) -> CrossReferences:
     newest: tuple[TopDict, bool] | None = None
     seen: set[int] = set()
     encrypted = False
-    subsections = 0
-    queue = [start]
-    while queue:
-        offset = queue.pop(0)
-        if offset in seen or len(seen) >= MAX_SECTIONS:
-            raise OutsideCommonCase("its cross-reference chain does not end")
-        seen.add(offset)
-        section, trailer, is_stream = _section(data, offset, budget)
+    offset: int | None = start
+    while offset is not None:
+        section, trailer, is_stream = _section(data, _unseen(offset, seen), budget)
+        hidden = None if is_stream else _link(trailer, b"/XRefStm", data)
+        if hidden is not None:
+            # A hybrid section: its stream tells of objects that its table calls free (ISO 32000-2 §7.5.8.4).
+            sections.append(_stream_section(data, _unseen(hidden, seen), budget)[0])
         sections.append(section)
-        subsections += len(section.subsections)
-        if subsections > MAX_SUBSECTIONS:
-            raise OutsideCommonCase("its cross-references are in too many pieces")
         newest = newest or (trailer, is_stream)
         encrypted = encrypted or b"/Encrypt" in trailer.value
-        # A hybrid section's stream comes before the previous section (ISO 32000-2 §7.5.8.4).
-        for key in (b"/XRefStm", b"/Prev"):
-            link = trailer.value.get(key)
-            if link is None or (key == b"/XRefStm" and is_stream):
-                continue
-            if not isinstance(link, int) or not 0 < link < len(data):
-                raise OutsideCommonCase("its cross-reference chain is broken")
-            queue.append(link)
+        offset = _link(trailer, b"/Prev", data)
+    subsections = sum(len(section.subsections) for section in sections)
+    if subsections > MAX_SUBSECTIONS:
+        raise OutsideCommonCase("its cross-references are in too many pieces")
     assert newest is not None
     return CrossReferences(sections, newest[0], newest[1], encrypted, subsections)
+
+
+def _unseen(offset: int, seen: set[int]) -> int:
+    if offset in seen or len(seen) >= MAX_SECTIONS:
+        raise OutsideCommonCase("its cross-reference chain does not end")
+    seen.add(offset)
+    return offset
+
+
+def _link(trailer: TopDict, key: bytes, data: Buffer) -> int | None:
+    link = trailer.value.get(key)
+    if link is None:
+        return None
+    if not isinstance(link, int) or not 0 < link < len(data):
+        raise OutsideCommonCase("its cross-reference chain is broken")
+    return link
 
 
 def _section(data: Buffer, offset: int, budget: Budget) -> tuple[Section, TopDict, bool]:
     match = _TABLE.match(data, offset)
     if match:
-        table, end = _table(data, match.end())
+        table, end = _table(data, match.end(), budget)
         trailer, _ = Parser(data, budget).top_dict(end)
         return table, trailer, False
     return _stream_section(data, offset, budget)
 
 
-def _table(data: Buffer, pos: int) -> tuple[Table, int]:
+def _table(data: Buffer, pos: int, budget: Budget) -> tuple[Table, int]:
     subsections: list[tuple[int, int, int]] = []
     while match := _SUBSECTION.match(data, pos):
+        budget.spend(1)
         first, count = int(match.group(1)), int(match.group(2))
         pos = match.end() + 20 * count
-        if pos > len(data) or len(subsections) >= MAX_SUBSECTIONS:
+        if pos > len(data) or len(subsections) > MAX_SUBSECTIONS:
             raise OutsideCommonCase("its cross-reference table is longer than the file")
         subsections.append((first, count, match.end()))
     end = _TRAILER.match(data, pos)

@@ -122,7 +122,7 @@ def test_a_child_that_dies_costs_one_named_error_and_the_next_job_works() -> Non
         pikepdf.open(BytesIO(pdf_samples.plain())), encryption=pikepdf.Encryption(owner="owner", user="")
     )
     seal_pdf(encrypted, material(), CentrePlacement(1), when=NOW)
-    child = pyhanko_path._child._process
+    child = pyhanko_path._children.queue[-1]._process
     assert isinstance(child, subprocess.Popen)
     child.kill()
     child.wait()

@@ -11,10 +11,10 @@ import pytest
 
 from crypto.suites import Suite
 from formats import pdfa
-from formats.pdf.errors import CertifiedAgainstChanges
+from formats.pdf.errors import CertifiedAgainstChanges, ChangesNotPermitted, DynamicForm
 from seals.sealing import CentrePlacement, seal_pdf
 from tests import pdf_judges, pdf_samples
-from tests.pdf_pki import NOW, material, pki
+from tests.pdf_pki import NOW, Revocation, Tsa, material, pki
 
 
 def with_form(form: str, fields: str, annotations: str, streams: bool) -> bytes:
@@ -100,7 +100,78 @@ def test_a_certified_document_is_refused_for_the_seal_would_break_it(level: int,
         seal_pdf(data, material(), CentrePlacement(1), when=NOW)
 
 
-def test_pdf_a_stays_pdf_a() -> None:
+@pytest.mark.parametrize("level", ["B", "LTA"])
+def test_pdf_a_stays_pdf_a(level: Any) -> None:
     before = material().picture.pdf
+    p = pki(Suite.RSA)
     assert pdfa.check(before) == []
-    assert pdfa.check(seal_pdf(before, material(), CentrePlacement(1), when=NOW).data) == []
+    sealed = seal_pdf(
+        before, material(), CentrePlacement(1), when=NOW, level=level, timestamps=Tsa(p), revocation=Revocation(p)
+    )
+    assert pdfa.check(sealed.data) == []
+
+
+def test_a_dynamic_form_is_refused() -> None:
+    pdf = pikepdf.open(BytesIO(pdf_samples.plain()))
+    pdf.Root.NeedsRendering = True
+    with pytest.raises(DynamicForm):
+        seal_pdf(pdf_samples.saved(pdf), material(), CentrePlacement(1), when=NOW)
+    encrypted = pdf_samples.saved(pdf, encryption=pikepdf.Encryption(owner="o", user=""))
+    with pytest.raises(DynamicForm):
+        seal_pdf(encrypted, material(), CentrePlacement(1), when=NOW)
+
+
+def test_an_author_who_forbids_changes_is_heeded() -> None:
+    pdf = pikepdf.open(BytesIO(pdf_samples.plain()))
+    allow = pikepdf.Permissions(modify_form=False, modify_annotation=False, modify_other=False)
+    data = pdf_samples.saved(pdf, encryption=pikepdf.Encryption(owner="o", user="", allow=allow))
+    with pytest.raises(ChangesNotPermitted):
+        seal_pdf(data, material(), CentrePlacement(1), when=NOW)
+
+
+def test_objects_hidden_in_a_hybrid_file_are_found(tmp_path: Path) -> None:
+    """A classic table with /XRefStm (ISO 32000-2 §7.5.8.4): the catalog's form stands in an object stream."""
+    plain = bytearray(pdf_samples.plain())
+    start = plain.rindex(b"xref\n", 0, plain.rindex(b"startxref"))
+    body, table = plain[:start], bytes(plain[start:])
+    size = int(table.split(b"/Size ")[1].split()[0].rstrip(b">"))
+    root = int(table.split(b"/Root ")[1].split()[0])
+    container, stream = size, size + 1
+    marker = b"%d 0 <</Pages %%s/Type/Catalog/Lang(zh-CN)>>" % root
+    pages = bytes(body).split(b"/Pages ")[1].split(b" R")[0] + b" R"
+    content = marker.replace(b"%s", pages)
+    first = content.index(b"<<")
+    at = len(body)
+    body += b"%d 0 obj\n<</Type/ObjStm/N 1/First %d/Length %d>>\nstream\n%b\nendstream\nendobj\n" % (
+        container,
+        first,
+        len(content),
+        content,
+    )
+    stream_at = len(body)
+    rows = b"\x02" + container.to_bytes(4, "big") + b"\x00" + b"\x01" + at.to_bytes(4, "big") + b"\x00"
+    body += (
+        b"%d 0 obj\n<</Type/XRef/W[1 4 1]/Index[%d 1 %d 1]/Size %d/Root %d 0 R/Length %d>>\nstream\n%b\nendstream\nendobj\n"
+        % (
+            stream,
+            root,
+            container,
+            stream + 1,
+            root,
+            len(rows),
+            rows,
+        )
+    )
+    new_start = len(body)
+    free = b"%010d %05d f" % (0, 65535)
+    lines = table.split(b"\n")
+    lines[2 + root] = free + b" "
+    table = b"\n".join(lines).replace(b"/Root", b"/XRefStm %d/Root" % stream_at)
+    data = bytes(body) + table[: table.rindex(b"startxref")] + b"startxref\n%d\n%%%%EOF\n" % new_start
+    sealed = seal_pdf(data, material(), CentrePlacement(1), when=NOW)
+    assert sealed.writer == "fast"
+    (tmp_path / "after.pdf").write_bytes(sealed.data)
+    assert pdf_judges.pdfsig(tmp_path / "after.pdf") == [True]
+    assert pdf_judges.qpdf(tmp_path / "after.pdf") == []
+    with pikepdf.open(BytesIO(sealed.data)) as pdf:
+        assert str(pdf.Root.Lang) == "zh-CN"

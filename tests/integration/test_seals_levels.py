@@ -14,6 +14,7 @@ from crypto.suites import DigestAlgorithm, Suite
 from formats.cms import SignedDataView, parse_signed_data
 from formats.crl import RevocationList
 from formats.ocsp import OcspResponse
+from formats.tsp import TimestampRefused
 from formats.x509 import Certificate
 from seals.sealing import NoEvidence, Placement, SealedPdf, seal_pdf
 from tests import pdf_judges, pdf_samples
@@ -131,6 +132,22 @@ def test_a_timestamp_service_that_is_down_is_noticed_before_the_key_is_used() ->
             level="T",
             timestamps=Down(),
         )
+
+
+def test_a_timestamp_over_something_else_never_goes_in() -> None:
+    class Careless(Tsa):
+        def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes:
+            return super().timestamp_token(digest_alg, bytes(32))
+
+    with pytest.raises(TimestampRefused):
+        seal(Suite.RSA, "T", timestamps=Careless(pki(Suite.RSA)))
+
+
+def test_the_timestamp_service_is_asked_once_more_than_needed_and_only_once_a_minute() -> None:
+    tsa = Tsa(pki(Suite.RSA))
+    for _ in range(3):
+        seal(Suite.RSA, "LTA", timestamps=tsa)
+    assert tsa.asked == 1 + 3 * 2
 
 
 def test_a_certificate_without_any_revocation_answer_is_named() -> None:
