@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import fcntl
+import json
 import logging
 import os
 import signal
@@ -324,12 +325,17 @@ class _Spawned(SignerClient):
         super().__init__(config, patience=10.0)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         command = [sys.executable, "-m", "hsm.signer", "--with-parent", str(config.home)]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)  # noqa: S603 - ourselves
-        try:
-            self.status()
-        except XinyinError:
+        self._child = subprocess.Popen(  # noqa: S603 - ourselves
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        )
+        assert self._child.stdout is not None
+        with self._child.stdout as said:
+            first = json.loads(said.readline() or b"{}")
+        if first.get("ok") is not True:
             self.close()
-            raise
+            raise wire.unpack_error(
+                first.get("error") or {"message": "The signer did not start.", "message_zh": "签名进程未能启动。"}
+            )
 
     def close(self) -> None:
         super().close()
@@ -509,10 +515,13 @@ def _close_all() -> None:
 # -- the process ---------------------------------------------------------------------------------------------------------------
 
 
-def run_signer(home: Path, *, stop: threading.Event | None = None, wait: float = 10.0) -> None:
+def run_signer(
+    home: Path, *, stop: threading.Event | None = None, wait: float = 10.0, ready: Callable[[], None] | None = None
+) -> None:
     """Open the tokens, probe the profile, serve until SIGTERM, SIGINT or ``stop``.
 
     :param wait: seconds to wait for another holder of the lock to end
+    :param ready: called once requests are served
     :raises SignerBusy: another process holds the lock
     :raises ProfileMismatch: the token does not sign as the vendor profile says
     """
@@ -528,6 +537,8 @@ def run_signer(home: Path, *, stop: threading.Event | None = None, wait: float =
         lock.release()
         raise
     try:
+        if ready is not None:
+            ready()
         while not stop.wait(1.0):
             pass
     finally:
@@ -551,19 +562,27 @@ def _main() -> int:
     arguments = parser.parse_args()
     stop = threading.Event()
     if arguments.with_parent:
-
-        def watch() -> None:
-            while sys.stdin.buffer.read(1):
-                pass
-            stop.set()
-
-        threading.Thread(target=watch, daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     try:
-        run_signer(arguments.home, stop=stop)
+        run_signer(arguments.home, stop=stop, ready=_say_ready if arguments.with_parent else None)
     except XinyinError as exc:
-        sys.stderr.write(f"{exc.message}\n{exc.message_zh}\n")
+        if arguments.with_parent:
+            os.write(1, json.dumps(wire.pack_error(exc)).encode() + b"\n")
+        else:
+            sys.stderr.write(f"{exc.message}\n{exc.message_zh}\n")
         return 1
     return 0
+
+
+def _watch_parent(stop: threading.Event) -> None:
+    while os.read(0, 1):  # not sys.stdin: its lock would still be held when the interpreter ends
+        pass
+    stop.set()
+
+
+def _say_ready() -> None:
+    os.write(1, b'{"ok": true}\n')
+    os.close(1)
 
 
 if __name__ == "__main__":

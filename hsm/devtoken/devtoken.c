@@ -359,6 +359,15 @@ static const struct sm2_mechanism *sm2_mechanism(const CK_MECHANISM *m)
     return NULL;
 }
 
+/* Whether SoftHSM2 has this mechanism in the session's slot. */
+static bool is_native(CK_SESSION_HANDLE s, CK_MECHANISM_TYPE type)
+{
+    CK_SESSION_INFO where;
+    CK_MECHANISM_INFO what;
+
+    return soft->C_GetSessionInfo(s, &where) == CKR_OK && soft->C_GetMechanismInfo(where.slotID, type, &what) == CKR_OK;
+}
+
 EXPORT CK_RV C_GetMechanismList(CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *n)
 {
     CK_ULONG own = 0, extra = 1 + sign_count();
@@ -1129,7 +1138,7 @@ EXPORT CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE handle, CK_MECHANISM *m, CK_ATT
     if (!m || !pub || !priv)
         return CKR_ARGUMENTS_BAD;
     if (m->mechanism != vendor->generate) {
-        if (names_sm2_curve(pt, pn)) /* a native EC key on the SM2 curve would look like half of an SM2 pair */
+        if (names_sm2_curve(pt, pn) && is_native(handle, m->mechanism)) /* a native EC key on the SM2 curve would look like half of an SM2 pair */
             return CKR_DOMAIN_PARAMS_INVALID;
         if ((rv = refuse_forgery(pt, pn)) != CKR_OK || (rv = refuse_forgery(vt, vn)) != CKR_OK)
             return rv;
@@ -1339,7 +1348,8 @@ static CK_RV init(CK_SESSION_HANDLE handle, CK_MECHANISM *m, CK_OBJECT_HANDLE ke
     if (kind && is == right)
         rv = begin(s, what, kind, m, key);
     else if (is == SM2_PRIVATE || is == SM2_PUBLIC) /* a native mechanism, or the wrong half of the pair */
-        rv = kind ? CKR_KEY_FUNCTION_NOT_PERMITTED : CKR_KEY_TYPE_INCONSISTENT;
+        rv = kind ? CKR_KEY_FUNCTION_NOT_PERMITTED
+            : is_native(handle, m->mechanism) ? CKR_KEY_TYPE_INCONSISTENT : CKR_MECHANISM_INVALID;
     else if (kind)
         rv = CKR_KEY_TYPE_INCONSISTENT;
     else
