@@ -358,6 +358,6 @@ class CertificateAuthorityService:
         with self.db.read() as session:
             return self.register.by_certificate(session, certificate)
 
-    def timestamp_token(self, digest: DigestAlgorithm, imprint: bytes) -> bytes:
+    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes:
         """DER TimeStampToken over a digest. :raises XinyinError: the unit does not answer"""
-        return self.timestamps.token(DigestAlgorithm(digest), imprint)
+        return self.timestamps.token(DigestAlgorithm(digest_alg), digest)
