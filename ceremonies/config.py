@@ -1,0 +1,90 @@
+"""A node's own file: ``node.toml`` in its home."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from crypto.errors import BadInput, Misconfigured, NotFound
+
+FILE = "node.toml"
+PORT = 8310
+
+
+class NoNode(NotFound):
+    """The home holds no node, or only half of one."""
+
+    code = "no-node"
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What a node is: its region (GB/T 2260, six digits), its name, its database, its address, and whether it is for real.
+
+    ``founded`` is False until the founding ceremony has run to its end.
+    """
+
+    region: str
+    name: str
+    database: str
+    base_url: str
+    mode: str = "development"
+    founded: bool = False
+
+    @classmethod
+    def fresh(cls, home: Path, region: str, name: str, database: str | None = None) -> NodeConfig:
+        """The configuration of a new node.
+
+        :raises BadInput: the region is no GB/T 2260 code or the name is empty
+        """
+        if not re.fullmatch(r"[1-9][0-9]{5}", region):
+            raise BadInput(
+                f"“{region}” is no region code; write the six digits of GB/T 2260, for example 310000.",
+                f"“{region}”不是行政区划代码；请写 GB/T 2260 的六位数字，例如 310000。",
+            )
+        if not name.strip():
+            raise BadInput("Give the region a name, for example --name 上海市.", "请给出区域名称，例如 --name 上海市。")
+        url = database or f"sqlite:///{home / 'db.sqlite'}"
+        return cls(region, name.strip(), url, f"http://{region}.localhost:{PORT}")
+
+    @classmethod
+    def load(cls, home: Path) -> NodeConfig:
+        """:raises NoNode: there is no node in ``home``"""
+        try:
+            values = tomllib.loads((home / FILE).read_text("utf-8"))
+        except FileNotFoundError as exc:
+            raise NoNode(
+                f"There is no node in {home}; make one with: xinyin init --region 310000 --name 上海市",
+                f"{home} 中没有节点；请先运行：xinyin init --region 310000 --name 上海市",
+                home=str(home),
+            ) from exc
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise Misconfigured(f"{home / FILE} cannot be read: {exc}", f"无法读取 {home / FILE}：{exc}") from exc
+        try:
+            return cls(**{key: values[key] for key in cls.__dataclass_fields__ if key in values})
+        except TypeError as exc:
+            raise Misconfigured(f"{home / FILE} is incomplete: {exc}", f"{home / FILE} 不完整：{exc}") from exc
+
+    def save(self, home: Path) -> None:
+        """Write the file as a whole: after a crash there is the old one or the new one."""
+        lines = ["# A Xinyin node. Written by xinyin init; base_url, mode and database may be edited while it is stopped."]
+        for key in self.__dataclass_fields__:
+            value = getattr(self, key)
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        _replace(home / FILE, "\n".join(lines) + "\n")
+
+    def finish(self, home: Path) -> NodeConfig:
+        """Write down that the founding is over, leaving what an operator has added to the file alone."""
+        text = (home / FILE).read_text("utf-8")
+        _replace(home / FILE, re.sub(r"(?m)^founded\s*=.*$", "founded = true", text))
+        return replace(self, founded=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, "utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,146 @@
+"""Founding a node: from an empty folder to a node that can seal, issue and verify.
+
+Every step looks for what it would make before it makes it. Interrupted anywhere, the ceremony is repeated and carries on; what
+exists stays. ``node.toml`` says ``founded`` only at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ceremonies.config import FILE, NodeConfig
+from ceremonies.node import Node
+from ceremonies.sample import make_sample_people
+from crypto.errors import Conflict
+from crypto.suites import Suite
+from hsm.schemas import KeyPurpose
+from hsm.tokens import init_tokens
+
+Progress = Callable[[str, str], None]
+"""Called with one sentence in Chinese and one in English before each step."""
+
+_FOLDERS = {"blobs": 0o755, "tokens": 0o700, "secrets": 0o700, "run": 0o755, "trust": 0o755, "log": 0o755}
+
+
+_OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint)
+"""Keys of the node itself, P-256 as JOSE and the log's checkpoints want it; the CA and the licence issuers make their own."""
+
+
+class HomeTaken(Conflict):
+    """The folder holds something else."""
+
+    code = "home-taken"
+
+
+def found(home: Path, region: str, name: str, progress: Progress, *, database: str | None = None) -> Node:
+    """Make a node in ``home`` or finish one that was begun; the opened node.
+
+    A finished node of the same region is left as it is and opened.
+
+    :raises HomeTaken: the folder holds another region's node or other files
+    :raises BadInput: the region is no code or the name is empty
+    """
+    wanted = NodeConfig.fresh(home, region, name, database)
+    _prepare(home, wanted)
+    with _alone(home):
+        config = _begun(home, wanted)
+        if config.founded:
+            progress("节点已经建好，沿用原有节点", "The node is already there and stays as it is")
+            return Node(home, config)
+        node = Node(home, config)
+        _steps(node, progress)
+        config.finish(home)
+    node.close()
+    return Node.open(home)
+
+
+def _steps(node: Node, progress: Progress) -> None:
+    progress("建立数据库", "Making the database")
+    node.db.migrate()
+    progress("初始化密码令牌（PIN 随机生成，保存在 secrets/）", "Initialising the tokens (random PINs in secrets/)")
+    init_tokens(node.home)
+    progress(
+        "建立 CA 体系：SM2、RSA、P-256 各一套根 CA 与签发 CA，OCSP、时间戳与制章密钥",
+        "Founding the CAs: a root and an issuing CA for SM2, RSA and P-256, with OCSP, timestamp and seal-maker keys",
+    )
+    node.ca.found()
+    progress("生成信任列表与审计日志的密钥", "Making the keys of trust list and audit log")
+    for purpose in _OWN_KEYS:
+        _first_key(node, purpose)
+    progress("发布信任列表", "Publishing the trust list")
+    node.publish_trust()
+    if node.mode != "production":
+        progress(
+            "建立演示账户（随机密码，见 secrets/demo-accounts.json）", "Making demo accounts (random passwords in secrets/)"
+        )
+        make_sample_people(node)
+    progress("签署第一个审计检查点", "Signing the first audit checkpoint")
+    node.audit.sequence(node.checkpoint_key())
+
+
+def _first_key(node: Node, purpose: KeyPurpose) -> None:
+    """The role and its active key; what is there already stays."""
+    role = node.keys.create_role(purpose, Suite.P256, purpose.value)
+    if role.status != "active":
+        node.keys.activate(node.keys.stage(role.id).id)
+
+
+def _prepare(home: Path, wanted: NodeConfig) -> None:
+    """The folder exists and is ours or empty."""
+    if home.exists() and not home.is_dir():
+        raise HomeTaken(f"{home} is a file; choose a folder with --home.", f"{home} 是文件；请用 --home 指定文件夹。")
+    if home.is_dir() and not (home / FILE).exists():
+        strangers = sorted(
+            p.name for p in home.iterdir() if p.name not in {*_FOLDERS, f".{FILE}"} and not p.name.startswith(".")
+        )
+        if strangers:
+            raise HomeTaken(
+                f"{home} is not empty ({', '.join(strangers[:3])} …) and holds no node; choose another folder with --home.",
+                f"{home} 不是空文件夹（{'、'.join(strangers[:3])} …），其中也没有节点；请用 --home 另选文件夹。",
+                home=str(home),
+            )
+    home.mkdir(parents=True, exist_ok=True)
+    for folder, mode in _FOLDERS.items():
+        path = home / folder
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+    if (home / FILE).exists():
+        existing = NodeConfig.load(home)
+        if existing.region != wanted.region:
+            raise HomeTaken(
+                f"{home} already holds the node of region {existing.region} ({existing.name}); choose another with --home.",
+                f"{home} 中已有区域 {existing.region}（{existing.name}）的节点；请用 --home 另选文件夹。",
+                region=existing.region,
+            )
+
+
+def _begun(home: Path, wanted: NodeConfig) -> NodeConfig:
+    """The configuration of a founding that was begun before, else the wanted one, written down."""
+    if (home / FILE).exists():
+        return NodeConfig.load(home)
+    wanted.save(home)
+    return wanted
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One founding at a time in a home.
+
+    :raises Conflict: another one is at work
+    """
+    descriptor = os.open(home / "run" / "founding.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise Conflict(
+                f"Another xinyin is founding the node in {home} right now; wait for it.",
+                f"另一个 xinyin 正在 {home} 中建立节点，请等它完成。",
+            ) from exc
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,340 @@
+"""The composition root: one opened node with all its rooms wired together. ``cli`` and ``api`` use nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ceremonies.config import NodeConfig, NoNode
+from ceremonies.plain import plain
+from crypto.errors import XinyinError
+from people.errors import NoSuchDepartment
+from people.schemas import Actor, local_operator
+from policies.authorise import Authoriser
+from store.audit import AuditLog, CheckpointKey
+from store.blobs import BlobStore
+from store.db import Database
+from store.intents import IntentService
+
+if TYPE_CHECKING:
+    from ca.service import CertificateAuthorityService
+    from crypto.keys import PublicKey
+    from formats.x509 import Certificate
+    from hsm.service import KeyService
+    from licences.service import LicenceService
+    from people.service import AccountService
+    from seals.service import SealService
+    from trust.service import TrustService
+    from verify.schemas import VerificationContext
+    from verify.trust import TrustedService, TrustList, TrustStore
+
+_TABLES = ("store", "people", "hsm", "ca", "seals", "licences")
+
+
+def import_tables() -> None:
+    """Import every room's tables, so that migrating makes all of them."""
+    for room in _TABLES:
+        import_module(f"{room}.models")
+
+
+class Node:
+    """One node. Rooms are opened when first used: verifying a file loads no token driver.
+
+    Make one with :meth:`open`; :meth:`close` it at the end.
+    """
+
+    def __init__(self, home: Path, config: NodeConfig, *, host: bool = True) -> None:
+        self._host = host
+        self.home = home
+        self.config = config
+        self.region = config.region
+        self.name = config.name
+        self.mode = config.mode
+
+    @classmethod
+    def open(cls, home: Path, *, host: bool = True) -> Node:
+        """
+        :param host: False where this process must hold no secrets: keys are then reached through the signer alone
+        :raises NoNode: there is none in ``home``, or its founding did not finish
+        """
+        config = NodeConfig.load(home)
+        if not config.founded:
+            raise NoNode(
+                f"The node in {home} is only half made; finish it with: "
+                f"xinyin init --region {config.region} --name {config.name}",
+                f"{home} 中的节点尚未建完；请运行：xinyin init --region {config.region} --name {config.name}",
+                home=str(home),
+            )
+        return cls(home, config, host=host)
+
+    def close(self) -> None:
+        """Give back connections and, if tokens were opened in this process, their sessions."""
+        for name in ("keys", "db"):
+            room = self.__dict__.get(name)
+            if room is not None and hasattr(room, "close"):
+                room.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What ``init`` answers: identity, address, and the fingerprint that other regions pin."""
+        return {
+            "id": f"node_{self.region}",
+            "status": "ready" if self.config.founded else "founding",
+            "region": self.region,
+            "name": self.name,
+            "mode": self.mode,
+            "home": str(self.home),
+            "base_url": self.config.base_url,
+        }
+
+    # -- rooms ----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def db(self) -> Database:
+        import_tables()
+        return Database.open(self.config.database)
+
+    @cached_property
+    def blobs(self) -> BlobStore:
+        return BlobStore(self.home / "blobs")
+
+    @cached_property
+    def intents(self) -> IntentService:
+        return IntentService(self.db, self.blobs, self.region)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.db, self.region, witness=self.home / "log" / "audit-checkpoint")
+
+    @cached_property
+    def authoriser(self) -> Authoriser:
+        return Authoriser(self.mode)
+
+    @cached_property
+    def accounts(self) -> AccountService:
+        from people.service import AccountService
+
+        return AccountService(self.db, self.audit, self.region)
+
+    @cached_property
+    def keys(self) -> KeyService:
+        from hsm.service import KeyService
+
+        return KeyService.open(self.home, self.db, self.region, host=self._host, audit=self.audit)
+
+    @cached_property
+    def ca(self) -> CertificateAuthorityService:
+        from ca.schemas import CaConfig
+        from ca.service import CertificateAuthorityService
+
+        config = CaConfig(self.region, self.name, self.config.base_url, sample=self.mode != "production")
+        return CertificateAuthorityService(self.db, self.keys, config, audit=self.audit)
+
+    @cached_property
+    def seals(self) -> SealService:
+        from seals.service import SealService
+
+        return SealService(self.db, self.keys, self.ca, self.intents, self.audit, self.blobs, self.authoriser, self.region)
+
+    @cached_property
+    def licences(self) -> LicenceService:
+        from licences.service import LicenceService
+
+        return LicenceService(
+            self.db, self.keys, self.seals, self.intents, self.audit, self.blobs, self.authoriser, self.region
+        )
+
+    # -- people ---------------------------------------------------------------------------------------------------------
+
+    def actor(self, account: str | None) -> Actor:
+        """The account named on the command line, else the local operator."""
+        if account is None:
+            return local_operator(self.region)
+        return self.accounts.get(account)
+
+    def department(self, named: str) -> str:
+        """Identifier of a department by its identifier, code or name.
+
+        :raises NoSuchDepartment: none
+        """
+        for one in self.accounts.departments():
+            if named in (one.id, one.uscc, one.name):
+                return one.id
+        raise NoSuchDepartment(f"There is no department “{named}”.", f"没有部门“{named}”。")
+
+    def authorise(self, actor: Actor, action: str, resource: dict[str, Any] | None = None) -> str:
+        """Ask the rules; the rule that allowed it.
+
+        :raises NotAllowed: the rules say no; the message says why and whom to ask
+        """
+        return self.authoriser.require(actor, action, {"region": self.region, **(resource or {})}).rule
+
+    # -- keys and trust -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def trust(self) -> TrustService:
+        from trust.service import TrustService
+
+        return TrustService(self.home / "trust")
+
+    def list_keys(self) -> list[dict[str, Any]]:
+        """Every role with its generations, without anything secret."""
+        found = []
+        for role in self.keys.roles():
+            generations = [
+                {
+                    "id": g.id,
+                    "status": g.status,
+                    "number": g.number,
+                    "custody": g.custody,
+                    "token": g.token_label,
+                    "public_key_sha256": g.public_key.fingerprint,
+                    "created_at": plain(g.created_at),
+                }
+                for g in self.keys.generations(role.id)
+            ]
+            active = next((g["id"] for g in generations if g["status"] == "active"), None)
+            found.append({**plain(role), "active": active, "generations": generations})
+        return found
+
+    def publish_trust(self) -> TrustList:
+        """Sign and publish this region's list as things stand now."""
+        from ceremonies.entries import list_content
+        from hsm.schemas import KeyPurpose
+
+        generation = self.keys.active_for(KeyPurpose.trust_list)
+        signer = self.keys.signer(generation.id, "trust-list")
+        return self.trust.publish(list_content(self, datetime.now(UTC)), signer)
+
+    def renew_trust(self) -> TrustList | None:
+        """Publish again when half of the list's life is over, or when what it should say has changed."""
+        from ceremonies.entries import LIST_LIFE, list_content
+
+        now = datetime.now(UTC)
+        current = self.trust_store().list_of(self.region)
+        if current is not None and current.next_update is not None and current.next_update - now > LIST_LIFE / 2:
+            wanted = list_content(self, now)
+            if {_listed(s) for s in current.services} == {_listed(s) for e in wanted.entities for s in e.services}:
+                return None
+        return self.publish_trust()
+
+    def checkpoint_key(self) -> CheckpointKey:
+        """The active audit-checkpoint key."""
+        from hsm.schemas import KeyPurpose
+
+        generation = self.keys.active_for(KeyPurpose.audit_checkpoint)
+        return CheckpointKey(generation.id, self.keys.signer(generation.id, "checkpoint"))
+
+    def audit_keys(self) -> list[PublicKey]:
+        """Every key that has signed checkpoints of this node's log."""
+        from hsm.schemas import KeyPurpose
+
+        roles = self.keys.roles(KeyPurpose.audit_checkpoint)
+        return [g.public_key for role in roles for g in self.keys.generations(role.id)]
+
+    # -- verifying ------------------------------------------------------------------------------------------------------
+
+    def trust_store(self) -> TrustStore:
+        """The node's own list, imported ones, and anchors, as they are on the disk now."""
+        from verify.trust import TrustStore
+
+        return TrustStore.from_folder(self.home / "trust")
+
+    def verification_context(
+        self, *, at: datetime | None = None, offline: bool = False, matter: str | None = None
+    ) -> VerificationContext:
+        """What a verification on this node may lean on: its trust, its registers, its own CA's revocation data."""
+        from verify.schemas import VerificationContext
+
+        return VerificationContext(
+            trust=self.trust_store(),
+            at=at,
+            offline=offline,
+            matter=matter,
+            revocation=None if offline else _OwnRevocation(self),
+            seals=None if offline else self.seals,
+            licences=None if offline else self.licences,
+            impressions=None if offline else self.seals.impression_statuses,
+        )
+
+    # -- upkeep ---------------------------------------------------------------------------------------------------------
+
+    def signer_answers(self) -> bool:
+        """Whether the signer process answers on its socket."""
+        from hsm.signer import SignerClient
+
+        return SignerClient.answers(self.home)
+
+    def readiness(self) -> list[dict[str, Any]]:
+        """What must be green for the node to do its work: ``{"name", "ok", "message", "message_zh"}`` each."""
+        return [
+            _check("database", self._database_ready, "数据库"),
+            _check("signer", self._signer_ready, "签名进程"),
+            _check("trust", self._trust_ready, "信任列表"),
+            _check("audit", self._audit_ready, "审计日志"),
+        ]
+
+    def _database_ready(self) -> str | None:
+        import sqlalchemy as sa
+
+        with self.db.read() as session:
+            session.execute(sa.text("SELECT 1"))
+        return None
+
+    def _signer_ready(self) -> str | None:
+        return None if self.signer_answers() else "the signer does not answer"
+
+    def _trust_ready(self) -> str | None:
+        store = self.trust_store()
+        if store.problems:
+            return str(store.problems[0])
+        if not store.services() and not store.anchors:
+            return "there are no trust anchors"
+        stale = [one["region"] for one in store.report(datetime.now(UTC)) if one["state"] != "current"]
+        return f"stale trust lists: {', '.join(stale)}" if stale else None
+
+    def _audit_ready(self) -> str | None:
+        return "leaves wait too long for the sequencer" if self.audit.state().alarm else None
+
+
+class _OwnRevocation:
+    """A ``RevocationProvider`` over the node's own CA: its word about the certificates in its book, nothing about others."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def evidence(self, cert: Certificate, issuer: Certificate) -> list[bytes]:
+        """A fresh OCSP answer, else the CRL; none for certificates of others."""
+        for source in (self._node.ca.ocsp_for, self._node.ca.crl_for):
+            try:
+                found = source(cert)
+            except XinyinError:
+                continue
+            if found is not None:
+                return [found]
+        return []
+
+
+def _check(name: str, look: Callable[[], str | None], name_zh: str) -> dict[str, Any]:
+    try:
+        wrong = look()
+    except XinyinError as exc:
+        wrong = exc.message
+    except Exception as exc:  # noqa: BLE001 - a health check answers, whatever is broken
+        wrong = type(exc).__name__
+    return {
+        "name": name,
+        "ok": wrong is None,
+        "message": wrong or "fine",
+        "message_zh": f"{name_zh}正常" if wrong is None else f"{name_zh}异常：{wrong}",
+    }
+
+
+def _listed(service: TrustedService) -> tuple[str, str, str]:
+    """What makes two entries of a list the same: service, key, state."""
+    key = service.certificate.sha256 if service.certificate is not None else json.dumps(dict(service.jwk or {}), sort_keys=True)
+    return service.type, key, service.status

@@ -1,0 +1,72 @@
+"""What a node does by itself, in ``xinyin worker``: number the audit log, renew CRLs, OCSP answers and the trust list.
+
+A plain loop: every task is idempotent and looks at the database for what is due, so that a restart needs no memory and two
+workers do no harm (docs/adr/0010). A task that fails is logged, tried again at its next turn, and never stops the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ceremonies.node import Node
+from crypto.errors import XinyinError
+
+log = logging.getLogger("xinyin.worker")
+
+
+@dataclass
+class Task:
+    """Work that is done every ``seconds``; ``due`` is a monotonic time."""
+
+    name: str
+    seconds: float
+    work: Callable[[], object]
+    due: float = field(default=0.0)
+
+    def run_if_due(self, now: float) -> bool:
+        """Run when its time has come; whether it ran. Failures are logged and not raised."""
+        if now < self.due:
+            return False
+        try:
+            self.work()
+        except XinyinError as exc:
+            log.warning("%s: %s %s", self.name, exc.code, exc.message)
+        except Exception:
+            log.exception("%s failed", self.name)
+        self.due = now + self.seconds
+        return True
+
+
+def tasks(node: Node) -> list[Task]:
+    """The node's tasks, most urgent first."""
+    return [
+        Task("audit", 1.0, lambda: node.audit.sequence(node.checkpoint_key())),
+        Task("revocation", 60.0, node.ca.refresh),
+        Task("trust-list", 30.0, node.renew_trust),
+    ]
+
+
+def run_worker(home: Path, *, stop: threading.Event | None = None) -> None:
+    """Run until SIGTERM or SIGINT (or ``stop``)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    ending = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: ending.set())
+    node = Node.open(home, host=False)
+    try:
+        due = tasks(node)
+        while not ending.is_set():
+            for task in due:
+                if ending.is_set():
+                    break
+                task.run_if_due(time.monotonic())
+            ending.wait(0.25)
+    finally:
+        node.close()
