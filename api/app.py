@@ -1,0 +1,68 @@
+"""The HTTP application: pages, ``/api/v1``, well-known addresses, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from fastapi.staticfiles import StaticFiles
+
+from api import desk, pages, problems, routes, site, wellknown
+from api.limits import RateLimit, body_limit
+from api.metrics import Measured
+from api.middleware import BodyLimit, SecurityHeaders
+from api.results import Results
+from api.verifying import VerifierPool
+
+if TYPE_CHECKING:
+    from ceremonies.node import Node
+
+DESCRIPTION = """Issue electronic licences, apply electronic seals and verify both.
+
+Errors are `application/problem+json` with a stable `code` and a sentence in English and in Chinese. What seals or issues
+takes an `Idempotency-Key`: the same key with the same request gives the same result, with another request 422, while the
+first is still at work 409. Lists take `limit` and `cursor` and answer `{"items": [...], "next": "..."}`. Verifying needs no
+account; everything else takes `Authorization: Bearer TOKEN` (made by `xinyin account token`)."""
+
+
+def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
+    """The application of one node. ``secure_cookies`` when it is reached over TLS."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        app.state.verifier.close()
+
+    app = FastAPI(
+        title="信印 Xinyin",
+        version=pages.version(),
+        description=DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={"default": {"model": problems.Problem, "description": "Problem", "content": {problems.MEDIA_TYPE: {}}}},
+    )
+    app.state.node = node
+    app.state.secure_cookies = secure_cookies
+    app.state.results = Results()
+    app.state.verifier = VerifierPool(node)
+    app.state.tsa_limit = RateLimit(per_second=20, burst=40)
+    app.state.signin_limit = RateLimit(per_second=1, burst=10)
+    app.add_middleware(BodyLimit, limit=body_limit)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Measured)
+    problems.install(app, _problem_page)
+    app.mount("/static", StaticFiles(directory=pages.HERE / "static"), name="static")
+    for router in (site.router, desk.router, wellknown.router, *routes.routers):
+        app.include_router(router)
+    return app
+
+
+def _problem_page(request: Request, found: problems.Problem) -> Response:
+    if found.status == 401 and request.method == "GET":
+        return Response(status_code=303, headers={"Location": "/signin"})
+    return pages.render(request, "problem.html", found.status, problem=found.model_dump())

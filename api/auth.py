@@ -1,0 +1,60 @@
+"""Who is calling: a bearer token, a signed-in browser, or nobody in particular."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+
+from api.sessions import COOKIE, Session, demand
+from crypto.errors import Unauthenticated
+from people.schemas import Actor
+
+if TYPE_CHECKING:
+    from ceremonies.node import Node
+
+_bearer = HTTPBearer(auto_error=False, description="A token made by `xinyin account token`.")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def node_of(request: Request) -> Node:
+    """The node that this application serves."""
+    node: Node = request.app.state.node
+    return node
+
+
+def session_of(request: Request) -> Session | None:
+    """The signed-in browser, if the cookie names a living session of an account that still may sign in."""
+    if not hasattr(request.state, "session"):
+        token = request.cookies.get(COOKIE)
+        account = node_of(request).accounts.by_session(token) if token else None
+        request.state.session = Session(account, token) if account and token else None
+    found: Session | None = request.state.session
+    return found
+
+
+def caller(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None) -> Actor:
+    """The known caller of an API operation.
+
+    A browser's session counts too; what changes something then needs the session's token in ``X-CSRF-Token``, because a cookie
+    is sent by pages that the person never meant to act.
+
+    :raises Unauthenticated: neither a valid token nor a living session
+    """
+    if bearer is not None:
+        return node_of(request).accounts.by_token(bearer.credentials)
+    session = session_of(request)
+    if session is None:
+        raise Unauthenticated(
+            "Sign in first, or send an API token: Authorization: Bearer TOKEN. Only verifying is open to everyone.",
+            "请先登录，或携带接口令牌（Authorization: Bearer TOKEN）。只有核验无需登录。",
+        )
+    if request.method not in _SAFE:
+        demand(session.csrf, request.headers.get("x-csrf-token"))
+    return session.account
+
+
+Caller = Annotated[Actor, Depends(caller)]
+CurrentSession = Annotated[Session | None, Depends(session_of)]

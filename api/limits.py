@@ -1,0 +1,49 @@
+"""Limits on what comes in: bytes by address, and requests by caller."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import policies
+
+_LIMITS = tomllib.loads((Path(policies.__file__).parent / "limits.toml").read_text("utf-8"))["upload"]
+DOCUMENT_BYTES: int = _LIMITS["document"]
+"""The largest document over HTTP (``policies/limits.toml``)."""
+
+_FORM_OVERHEAD = 64 << 10
+
+
+def body_limit(path: str) -> int:
+    """Bytes that a request body to ``path`` may have."""
+    if path in ("/ocsp", "/tsa"):
+        return 64 << 10
+    if path in ("/verify", "/desk/seal", "/api/v1/verifications", "/api/v1/impressions"):
+        return DOCUMENT_BYTES + _FORM_OVERHEAD
+    small: int = _LIMITS["request_body"]
+    return small
+
+
+class RateLimit:
+    """A token bucket per caller, in this process; callers unseen for long are forgotten."""
+
+    def __init__(self, *, per_second: float, burst: int, callers: int = 10_000) -> None:
+        self._rate = per_second
+        self._burst = float(burst)
+        self._callers = callers
+        self._lock = threading.Lock()
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def allow(self, caller: str, *, now: float | None = None) -> bool:
+        """Take one token of ``caller``; False when none is left."""
+        at = time.monotonic() if now is None else now
+        with self._lock:
+            tokens, seen = self._buckets.pop(caller, (self._burst, at))
+            tokens = min(self._burst, tokens + (at - seen) * self._rate)
+            allowed = tokens >= 1.0
+            self._buckets[caller] = (tokens - 1.0 if allowed else tokens, at)
+            while len(self._buckets) > self._callers:
+                self._buckets.pop(next(iter(self._buckets)))
+        return allowed

@@ -1,0 +1,32 @@
+"""What every resource shares: paging, idempotency keys, and the shape of errors in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Header, Query
+
+from api.problems import MEDIA_TYPE, Problem
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        description="The same key with the same request gives the same result; with another request 422; while it runs 409",
+    ),
+]
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for the problems that an operation can answer with."""
+    return {
+        status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+        for status in statuses
+    }
+
+
+KNOWN = errors(401, 403)
+"""Operations that need a known caller."""

@@ -1,0 +1,186 @@
+"""What crosses the HTTP boundary, for the OpenAPI document and for generated clients."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+
+class Open(BaseModel):
+    """An object that may say more than its named members: clients ignore what they do not know."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; ``next`` is the ``cursor`` of the following page, null at the end."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class Part(BaseModel):
+    """One of the four parts of an answer."""
+
+    state: Literal["ok", "doubt", "bad", "none"]
+    message: str
+    message_zh: str
+
+
+class Answer(BaseModel):
+    """What a clerk needs: whether to accept, why, and what to do next."""
+
+    decision: Literal["accept", "check", "refuse"]
+    document: Part
+    seal: Part
+    licence: Part
+    matter: Part
+    next_step: str
+    next_step_zh: str
+
+
+class Reason(Open):
+    """Why the verdict is what it is; ``code`` is stable."""
+
+    code: str
+    message: str
+    message_zh: str
+
+
+class SignerOut(Open):
+    """The signing certificate, in brief."""
+
+    subject: str
+    issuer: str
+    serial: str
+
+
+class SealOfSignature(Open):
+    """The seal that a signature belongs to."""
+
+    id: str
+    name: str | None = None
+    region: str | None = None
+    status: str | None = None
+
+
+class SignatureOut(Open):
+    """One signature of the document."""
+
+    field: str | None = None
+    format: str
+    algorithm: str | None = None
+    indication: Literal["TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED"]
+    sub_indication: str | None = None
+    reasons: list[Reason]
+    intact: bool
+    covers_whole_file: bool
+    changes_after: Literal["none", "permitted", "annotation", "undefined"]
+    signer: SignerOut | None
+    claimed_time: datetime | None = None
+    proven_time: datetime | None = None
+    seal: SealOfSignature | None = None
+    chain: list[Any] = []
+    recognition: dict[str, Any] | None = None
+
+
+class VerdictOut(Open):
+    """A verdict, the same object as ``xinyin verify --json`` prints."""
+
+    file: str
+    verdict: Literal["TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"]
+    sub_indication: str | None = None
+    answer: Answer
+    reasons: list[Reason]
+    signatures: list[SignatureOut]
+    licence: dict[str, Any] | None = None
+    trust: dict[str, Any]
+    engine: dict[str, Any]
+
+
+class Health(BaseModel):
+    """``status`` is ``ok`` or ``failing``; ``checks`` name what was looked at."""
+
+    status: Literal["ok", "failing"]
+    checks: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class SealOut(Open):
+    """A seal of the register. ``status``: in-force, suspended, revoked or expired."""
+
+    id: str
+    es_id: str
+    name: str
+    status: str
+
+
+class ImpressionOut(Open):
+    """One use of a seal. ``status``: valid, voided or replaced."""
+
+    id: str
+    seal_id: str
+    status: str
+    document_url: str | None = None
+
+
+class LicenceTypeOut(Open):
+    """A type of licence that this node can issue, with its fields."""
+
+    type: str
+    name: str
+    name_en: str
+    code: str
+
+
+class LicenceOut(Open):
+    """A licence and its state."""
+
+    id: str
+    identifier: str
+    type: str
+    status: str
+    document_url: str | None = None
+
+
+class KeyOut(Open):
+    """A key role with its generations; private keys never leave the token."""
+
+    id: str
+    purpose: str
+    suite: str
+    status: str
+
+
+class LeafOut(Open):
+    """One entry of the audit log; ``seq`` is null while it waits for the sequencer."""
+
+    id: str
+    seq: int | None = None
+    at: datetime
+    kind: str
+    actor: str
+    rule: str | None = None
+    subject: dict[str, Any]
+    data: dict[str, Any]
+
+
+class LogStateOut(Open):
+    """How the audit log stands."""
+
+    size: int
+    pending: int
+    alarm: bool
+
+
+class TrustListOut(Open):
+    """A trust list that this node holds. ``status``: current, stale, closed or refused."""
+
+    id: str | None
+    status: str
+    region: str | None = None
+    sequence: int | None = None
+    next_update: datetime | None = None

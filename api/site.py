@@ -1,0 +1,174 @@
+"""Pages for everyone: verify a document or a code, sign in and out, choose the language."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request, UploadFile
+from fastapi.responses import RedirectResponse, Response
+
+from api import pages
+from api.auth import CurrentSession, node_of
+from api.limits import DOCUMENT_BYTES
+from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
+from api.texts import LANGUAGES
+from crypto.errors import NotFound, TooManyRequests, XinyinError
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+def first(request: Request, session: CurrentSession) -> Response:
+    """The first page: verify a document."""
+    return _verify_page(request)
+
+
+@router.get("/verify")
+def verify_again(request: Request) -> Response:
+    """The address that forms post to, opened by hand."""
+    return RedirectResponse("/", 303)
+
+
+@router.post("/verify")
+def verify(request: Request, session: CurrentSession, file: UploadFile | None = None) -> Response:
+    """Verify the posted document; leads to the result's own address."""
+    if file is None or not file.filename:
+        message = {"message": "Choose a file first.", "message_zh": "请先选择一个文件。"}
+        return _verify_page(request, 400, problem=message)
+    verdict = request.app.state.verifier.verify(file.file.read(), name=file.filename)
+    return _to_result(request, verdict)
+
+
+@router.get("/verify/{name}")
+def result(request: Request, session: CurrentSession, name: str) -> Response:
+    """A kept result."""
+    found = request.app.state.results.get(name)
+    if found is None:
+        raise NotFound("This result is not kept any more; verify the document again.", "该核验结果已不再保留，请重新核验文件。")
+    at, verdict = found
+    return pages.render(
+        request,
+        "result.html",
+        verdict=verdict,
+        now=at,
+        here="verify",
+        licence_facts=licence_facts(verdict, pages.language(request)),
+    )
+
+
+@router.get("/v")
+def code(request: Request, session: CurrentSession) -> Response:
+    """Where printed and shown codes lead; what they say stands behind ``#`` and is read by the page's script or pasted."""
+    return pages.render(request, "code.html", here="verify")
+
+
+@router.post("/v")
+def verify_code(request: Request, session: CurrentSession, code: Annotated[str, Form(max_length=8192)]) -> Response:
+    """Verify a code's content."""
+    verdict = request.app.state.verifier.verify_code(code.strip())
+    return _to_result(request, verdict)
+
+
+@router.get("/signin")
+def signin_page(request: Request, session: CurrentSession) -> Response:
+    """The sign-in form."""
+    if session is not None:
+        return RedirectResponse("/desk", 303)
+    return _signin_page(request)
+
+
+@router.post("/signin")
+def signin(
+    request: Request,
+    name: Annotated[str, Form(max_length=200)],
+    password: Annotated[str, Form(max_length=1000)],
+    csrf: Annotated[str, Form(max_length=200)] = "",
+) -> Response:
+    """Sign in with a local account."""
+    demand(request.cookies.get(FORM_COOKIE, ""), csrf)
+    node = node_of(request)
+    try:
+        if not request.app.state.signin_limit.allow(_address(request)):
+            raise TooManyRequests("Too many attempts from here; wait a little.", "尝试次数过多，请稍候再试。")
+        signed_in = node.accounts.sign_in(name, password)
+    except XinyinError as exc:
+        return _signin_page(request, exc.status, problem=exc.to_dict(), name=name)
+    response = RedirectResponse("/desk", 303)
+    set_cookie(response, COOKIE, signed_in.token, secure=request.app.state.secure_cookies)
+    response.delete_cookie(FORM_COOKIE)
+    return response
+
+
+@router.post("/signout")
+def signout(request: Request, session: CurrentSession, csrf: Annotated[str, Form(max_length=200)] = "") -> Response:
+    """Sign out of this browser."""
+    if session is not None:
+        demand(session.csrf, csrf)
+        node_of(request).accounts.sign_out(session.token)
+    response = RedirectResponse("/", 303)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+@router.get("/lang/{lang}")
+def choose_language(lang: str, back: str = "/") -> Response:
+    """Remember the language and go back to where the reader was."""
+    response = RedirectResponse(pages.local_path(back), 303)
+    response.set_cookie("xinyin_lang", lang if lang in LANGUAGES else "zh", max_age=31_536_000, samesite="lax", httponly=True)
+    return response
+
+
+@router.get("/api/docs")
+def api_docs(request: Request, session: CurrentSession) -> Response:
+    """The operations in one table; no script of another host is needed to read it."""
+    described = request.app.openapi()
+    operations = [
+        {"method": method.upper(), "path": path, "summary": one.get("summary", ""), "id": one.get("operationId", "")}
+        for path, methods in described["paths"].items()
+        for method, one in methods.items()
+    ]
+    return pages.render(request, "docs.html", operations=operations)
+
+
+def licence_facts(verdict: dict[str, Any], lang: str) -> list[tuple[str, str]]:
+    """What the verdict says of a licence, labelled for a person."""
+    labels = {
+        "type": ("证照类型", "Type"),
+        "number": ("证照编号", "Number"),
+        "holder": ("持证主体", "Holder"),
+        "issuer": ("颁发机构", "Issued by"),
+        "identifier": ("证照标识", "Identifier"),
+        "valid_from": ("有效期起", "Valid from"),
+        "valid_to": ("有效期止", "Valid to"),
+    }
+    licence = verdict.get("licence") or {}
+    facts = []
+    for key, (zh, en) in labels.items():
+        value = licence.get(key)
+        if key == "valid_to" and str(value).startswith("9999"):
+            value = "长期" if lang == "zh" else "no end"
+        if value:
+            facts.append((zh if lang == "zh" else en, str(value)))
+    return facts
+
+
+def _verify_page(request: Request, status: int = 200, **values: Any) -> Response:
+    limit = DOCUMENT_BYTES
+    return pages.render(request, "verify.html", status, here="verify", limit=limit, limit_text=pages.size_text(limit), **values)
+
+
+def _to_result(request: Request, verdict: dict[str, Any]) -> Response:
+    name = request.app.state.results.put(verdict, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return RedirectResponse(f"/verify/{name}", 303)
+
+
+def _signin_page(request: Request, status: int = 200, **values: Any) -> Response:
+    token = form_token(request)
+    response = pages.render(request, "signin.html", status, here="signin", **{"csrf": token, "name": "", **values})
+    set_cookie(response, FORM_COOKIE, token, secure=request.app.state.secure_cookies)
+    return response
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "?"

@@ -1,0 +1,100 @@
+"""Addresses that other software knows: OCSP, CRLs, certificates, timestamps, the trust list, health and metrics."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
+
+from api import metrics
+from api.auth import node_of
+from api.schemas import Health
+from crypto.errors import BadInput, NotFound, TooManyRequests
+
+router = APIRouter(tags=["well-known"])
+
+
+def _der(data: bytes, media_type: str, *, seconds: int) -> Response:
+    return Response(data, media_type=media_type, headers={"Cache-Control": f"public, max-age={seconds}"})
+
+
+@router.post("/ocsp", operation_id="ocsp_post", summary="OCSP (RFC 6960)", response_class=Response)
+async def ocsp_post(request: Request) -> Response:
+    """DER OCSPRequest in, pre-signed DER OCSPResponse out."""
+    body = await request.body()
+    return await run_in_threadpool(lambda: _der(node_of(request).ca.ocsp(body), "application/ocsp-response", seconds=60))
+
+
+@router.get(
+    "/ocsp/{encoded:path}", operation_id="ocsp_get", summary="OCSP by GET (RFC 6960 appendix A)", response_class=Response
+)
+def ocsp_get(request: Request, encoded: str) -> Response:
+    """The request in URL-escaped base64 behind the slash."""
+    try:
+        body = base64.b64decode(unquote(encoded), validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise BadInput("The OCSP request is not base64.", "OCSP 请求不是 base64。") from exc
+    return _der(node_of(request).ca.ocsp(body), "application/ocsp-response", seconds=60)
+
+
+@router.get("/crl/{ca}.crl", operation_id="crl", summary="A CA's revocation list", response_class=Response)
+def crl(request: Request, ca: str) -> Response:
+    """DER CertificateList."""
+    return _der(node_of(request).ca.crl(ca), "application/pkix-crl", seconds=300)
+
+
+@router.get("/ca/{ca}.crt", operation_id="ca_certificate", summary="A CA's certificate", response_class=Response)
+def ca_certificate(request: Request, ca: str) -> Response:
+    """DER certificate."""
+    return _der(node_of(request).ca.authority_certificate(ca), "application/pkix-cert", seconds=3600)
+
+
+@router.post("/tsa", operation_id="timestamp", summary="Timestamps (RFC 3161)", response_class=Response)
+async def tsa(request: Request) -> Response:
+    """DER TimeStampReq in, TimeStampResp out. SM3 imprints are answered by the SM2 unit, others by the RSA unit."""
+    address = request.client.host if request.client else "?"
+    if not request.app.state.tsa_limit.allow(address):
+        raise TooManyRequests("Too many timestamps asked for; wait a second.", "时间戳请求过于频繁，请稍候。")
+    body = await request.body()
+    return await run_in_threadpool(
+        lambda: Response(node_of(request).ca.timestamp(body), media_type="application/timestamp-reply")
+    )
+
+
+@router.get("/trust/list.jws", operation_id="trust_list", summary="This region's trust list", response_class=Response)
+def trust_list(request: Request) -> Response:
+    """Compact JWS; pinned by the SHA-256 of its key's SubjectPublicKeyInfo."""
+    path = node_of(request).home / "trust" / "list.jws"
+    if not path.is_file():
+        raise NotFound("No trust list has been published yet.", "尚未发布信任列表。")
+    return _der(path.read_bytes(), "application/jose", seconds=300)
+
+
+@router.get("/healthz", operation_id="health", response_model=Health, summary="The process answers")
+def healthz() -> Health:
+    """Green as long as the process answers at all."""
+    return Health(status="ok")
+
+
+@router.get(
+    "/readyz",
+    operation_id="ready",
+    response_model=Health,
+    responses={503: {"model": Health}},
+    summary="The node can do its work",
+)
+def readyz(request: Request) -> Response:
+    """Red when trust anchors are empty or stale, the signer or the database does not answer, or the audit log falls behind."""
+    checks = node_of(request).readiness()
+    good = all(check["ok"] for check in checks)
+    return JSONResponse({"status": "ok" if good else "failing", "checks": checks}, 200 if good else 503)
+
+
+@router.get("/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=Response)
+def prometheus(request: Request) -> Response:
+    """Text exposition format."""
+    return Response(metrics.exposition(node_of(request)), media_type="text/plain; version=0.0.4; charset=utf-8")
