@@ -1,0 +1,162 @@
+"""``xinyin ca …``: our CAs, certificate requests to outside CAs, imports, revocation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ceremonies.plain import plain
+from cli.output import emit, emit_list
+from cli.support import opened, pem, write_out
+from cli.verify import read_file
+
+if TYPE_CHECKING:
+    from ceremonies.node import Node
+
+app = typer.Typer(no_args_is_help=True, help="证书：CA、证书请求与导入、吊销列表 / certificates, requests, imports, revocation")
+Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="证书序列号（十六进制）或 ID / serial number or ID")]
+Why = Annotated[str | None, typer.Option("--reason", help="事由 / why")]
+
+
+@app.command("list")
+def list_certificates(
+    seal: Annotated[str | None, typer.Option("--seal", help="只看此印章编码 / of this esID only")] = None,
+    status: Annotated[str | None, typer.Option("--status", help="good, hold, revoked")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 100,
+) -> None:
+    """列出证书 / list certificates."""
+    wanted = {key: value for key, value in (("es_id", seal), ("status", status)) if value}
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.show")
+        columns = (
+            ("serial", "序列号", "Serial"),
+            ("subject", "主体", "Subject"),
+            ("profile", "类型", "Profile"),
+            ("not_after", "有效期至", "Until"),
+            ("status", "状态", "Status"),
+        )
+        emit_list(node.ca.records(limit=limit, **wanted), columns)
+
+
+@app.command("authorities")
+def authorities() -> None:
+    """本节点的 CA / this node's CAs."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.show")
+        items = [
+            {
+                "id": a.name,
+                "kind": a.kind,
+                "suite": a.suite.value,
+                "subject": a.certificate.subject,
+                "not_after": plain(a.certificate.not_after),
+                "status": a.status,
+                "sha256": a.certificate.sha256,
+            }
+            for a in node.ca.authorities()
+        ]
+        columns = (
+            ("id", "名称", "Name"),
+            ("suite", "算法", "Suite"),
+            ("not_after", "有效期至", "Until"),
+            ("status", "状态", "Status"),
+        )
+        emit_list(items, columns)
+
+
+@app.command("show")
+def show(serial: Serial) -> None:
+    """查看一张证书 / show a certificate."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.show")
+        found = node.ca.record(serial)
+        emit({**plain(found), "chain": [c.subject for c in node.ca.chain(found.certificate)]})
+
+
+@app.command("csr")
+def csr(
+    generation: Annotated[str, typer.Argument(metavar="GENERATION", help="密钥代 ID，见 key list / key generation")],
+    name: Annotated[str, typer.Option("--name", help="主体名称 / common name")],
+    out: Annotated[Path, typer.Option("--out", help="写到（PEM）/ write the PKCS#10 request here")],
+    organisation: Annotated[str | None, typer.Option("--organisation", help="机构 / organisation")] = None,
+    seal: Annotated[str | None, typer.Option("--seal", help="印章编码 / esID")] = None,
+) -> None:
+    """为本节点的密钥生成证书请求（PKCS#10），送外部 CA / a request to an outside CA."""
+    from formats.x509 import Subject
+
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.csr")
+        subject = Subject(common_name=name, organization=organisation or name)
+        der = node.ca.csr(node.keys.generation(generation), subject, es_id=seal)
+        write_out(out, pem("CERTIFICATE REQUEST", der))
+        emit({"id": generation, "status": "requested", "out": str(out)})
+
+
+@app.command("import")
+def import_certificate(
+    generation: Annotated[str, typer.Argument(metavar="GENERATION", help="密钥代 ID / key generation")],
+    certificate: Annotated[Path, typer.Option("--certificate", help="外部 CA 的证书（PEM 或 DER）/ the certificate")],
+    chain: Annotated[Path, typer.Option("--chain", help="上级证书直至根（PEM）/ its issuers up to the root")],
+    seal: Annotated[str | None, typer.Option("--seal", help="印章编码 / esID")] = None,
+) -> None:
+    """导入外部 CA 为本节点密钥签发的证书（逐项检查）/ take an outside CA's certificate."""
+    data, issuers = read_file(certificate, limit=1 << 20), read_file(chain, limit=1 << 22)
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.import")
+        emit(plain(node.ca.import_certificate(node.keys.generation(generation), data, issuers, es_id=seal, actor=actor.id)))
+
+
+def _change(action: str, serial: str, work: Any) -> None:
+    with opened() as (node, actor):
+        node.authorise(actor, action)
+        emit(plain(work(node, actor.id)))
+
+
+@app.command("hold")
+def hold(serial: Serial, reason: Why = None) -> None:
+    """暂停证书（可恢复）/ put a certificate on hold."""
+
+    def work(node: Node, actor: str) -> Any:
+        return node.ca.hold(serial, actor=actor, reason=reason)
+
+    _change("ca.hold", serial, work)
+
+
+@app.command("release")
+def release(serial: Serial, reason: Why = None) -> None:
+    """恢复暂停的证书 / release a certificate from hold."""
+
+    def work(node: Node, actor: str) -> Any:
+        return node.ca.release(serial, actor=actor, reason=reason)
+
+    _change("ca.release", serial, work)
+
+
+@app.command("revoke")
+def revoke(
+    serial: Serial,
+    reason: Annotated[
+        str, typer.Option("--reason", help="unspecified, keyCompromise, superseded, cessationOfOperation, …")
+    ] = "unspecified",
+) -> None:
+    """吊销证书（不可恢复）/ revoke a certificate for good."""
+
+    def work(node: Node, actor: str) -> Any:
+        return node.ca.revoke(serial, reason, actor=actor)
+
+    _change("ca.revoke", serial, work)
+
+
+@app.command("crl")
+def crl(
+    ca: Annotated[str, typer.Argument(metavar="CA", help="CA 名称，见 ca authorities / name of the CA")],
+    out: Annotated[Path, typer.Option("--out", help="写到（DER）/ write it here")],
+) -> None:
+    """导出吊销列表 / write a CA's revocation list."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.show")
+        der = node.ca.crl(ca)
+        write_out(out, der)
+        emit({"id": ca, "status": "written", "bytes": len(der), "out": str(out)})

@@ -1,0 +1,142 @@
+"""``xinyin licence …``."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ceremonies.plain import plain
+from cli.output import emit, emit_list
+from cli.seals import Application, Key
+from cli.state import STATE
+from cli.support import matter, opened, write_out
+from cli.verify import parse_time, read_file
+from crypto.errors import BadInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="电子证照：签发、查看、暂扣、撤销 / licences: issue, show, suspend, revoke")
+Id = Annotated[str, typer.Argument(metavar="LICENCE", help="证照 ID 或证照标识 / licence ID or identifier")]
+
+
+class RevocationKind(StrEnum):
+    """The four ways in which a licence ends before its time."""
+
+    annul = "撤销"
+    withdraw = "撤回"
+    forfeit = "吊销"
+    cancel = "注销"
+
+
+@app.command("types")
+def types() -> None:
+    """可签发的证照类型 / the types that can be issued."""
+    with opened() as (node, _):
+        emit_list(node.licences.types(), (("type", "类型", "Type"), ("name", "名称", "Name"), ("code", "代码", "Code")))
+
+
+@app.command("issue")
+def issue(
+    type: Annotated[str, typer.Option("--type", help="证照类型，见 licence types / type")],
+    data: Annotated[Path, typer.Option("--data", help="证照内容（JSON）/ the content")],
+    out: Annotated[Path, typer.Option("--out", help="写到 / write the PDF here")],
+    seal: Annotated[str | None, typer.Option("--seal", help="颁发机构的印章（可省略）/ the authority's seal")] = None,
+    application: Application = None,
+    idempotency_key: Key = None,
+) -> None:
+    """签发证照 / issue a licence."""
+    try:
+        content = json.loads(read_file(data, limit=1 << 20))
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
+        raise BadInput(f"{data} is no JSON: {exc}.", f"{data} 不是 JSON：{exc}。") from exc
+    if not isinstance(content, dict):
+        raise BadInput(f"{data} must hold one JSON object.", f"{data} 应当是一个 JSON 对象。")
+    with opened() as (node, actor):
+        licence, pdf = node.licences.issue(
+            actor,
+            type,
+            content,
+            seal_id=seal,
+            matter=matter(),
+            application=application,
+            idempotency_key=idempotency_key,
+        )
+        node.renew_trust()  # the issuer's key for codes is on the list from its first licence on
+        write_out(out, pdf)
+        result = {**plain(licence), "out": str(out)}
+
+    def human(console: Console) -> None:
+        console.print(f"[bold green]✔[/] {STATE.pick('已签发', 'Issued')}: {out}")
+        console.print(f"  [dim]{result.get('identifier', result['id'])}[/]")
+
+    emit(result, human)
+
+
+@app.command("list")
+def list_licences(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 100,
+    cursor: Annotated[str | None, typer.Option("--cursor")] = None,
+) -> None:
+    """列出证照 / list licences."""
+    with opened() as (node, actor):
+        page = node.licences.list(actor, limit=limit, cursor=cursor)
+        columns = (
+            ("id", "编号", "ID"),
+            ("identifier", "证照标识", "Identifier"),
+            ("holder", "持证主体", "Holder"),
+            ("status", "状态", "Status"),
+        )
+        emit_list(page.items, columns, next_cursor=page.next)
+
+
+@app.command("show")
+def show(
+    licence: Id, at: Annotated[str | None, typer.Option("--at", help="此时刻的状态 / state as of this time")] = None
+) -> None:
+    """查看证照及其状态 / show a licence and its state."""
+    with opened() as (node, actor):
+        emit(plain(node.licences.show(actor, licence, at=parse_time(at) if at else None)))
+
+
+@app.command("suspend")
+def suspend(licence: Id, basis: Annotated[str, typer.Option("--basis", help="依据 / basis")]) -> None:
+    """暂扣 / suspend."""
+    with opened() as (node, actor):
+        emit(plain(node.licences.suspend(actor, licence, basis=basis)))
+
+
+@app.command("resume")
+def resume(licence: Id, basis: Annotated[str, typer.Option("--basis", help="依据 / basis")]) -> None:
+    """发还（恢复有效）/ resume."""
+    with opened() as (node, actor):
+        emit(plain(node.licences.resume(actor, licence, basis=basis)))
+
+
+@app.command("revoke")
+def revoke(
+    licence: Id,
+    kind: Annotated[RevocationKind, typer.Option("--kind", help="撤销 可溯及既往，其余向后生效 / 撤销 may act from the start")],
+    basis: Annotated[str, typer.Option("--basis", help="依据 / basis")],
+    effective: Annotated[
+        str | None, typer.Option("--effective", help="生效日期（默认今天）/ effective date (default: now)")
+    ] = None,
+) -> None:
+    """撤销、撤回、吊销、注销 / end a licence."""
+    with opened() as (node, actor):
+        emit(plain(node.licences.revoke(actor, licence, kind=kind.value, effective=_day(effective), basis=basis)))
+
+
+def _day(value: str | None) -> date | None:
+    """``--effective``: a day as the law counts it here, or a moment."""
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        return parse_time(value)
