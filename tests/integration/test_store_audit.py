@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -512,3 +514,41 @@ def test_a_checkpoint_has_one_form(spoil: Callable[[str], str]) -> None:
     said = Checkpoint("310000.xinyin/audit", 7, bytes(range(32)), datetime(2026, 11, 21, 8, tzinfo=UTC))
     with pytest.raises(BadCheckpoint):
         parse_note(spoil(signed_note(said, KEY.public_key, KEY.sign(said.body()))))
+
+
+def test_leaves_appended_while_two_sequencers_run_are_each_numbered_once(log: AuditLog) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> threading.Thread:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as exc:  # noqa: BLE001 - collected for the assertion
+                failures.append(exc)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    def append() -> None:
+        for _ in range(20):
+            fill(log, 1)
+
+    def sequence() -> None:
+        while not stop.is_set():
+            log.sequence(SIGNER, batch=7)
+            time.sleep(0.02)
+
+    sequencers = [guarded(sequence) for _ in range(2)]
+    writers = [guarded(append) for _ in range(4)]
+    for thread in writers:
+        thread.join()
+    stop.set()
+    for thread in sequencers:
+        thread.join()
+    log.sequence(SIGNER)
+    assert failures == []
+    report = log.verify(KEYS)
+    assert report.ok, report.findings
+    assert (report.size, report.pending, report.unsigned) == (80, 0, 0)
