@@ -20,6 +20,7 @@ from PIL import Image
 
 from formats import codes, pdfa
 from formats.identifiers import LicenceIdentifier
+from licences import guilloche
 from licences.catalogue import BadLicenceData, UnknownLicenceType, licence_type
 from licences.events import BadEffectiveTime, LicenceStateRefused, state_at
 from licences.models import LicenceRow, SerialRow
@@ -176,6 +177,10 @@ def test_every_problem_with_the_data_is_named_at_once_in_both_languages(licences
 def test_a_wrong_check_character_is_remarked_upon_and_does_not_block() -> None:
     checked = licence_type("营业执照").check({**DATA, "uscc": "91310000MA1FL8QH2H"}, issued=date(2026, 11, 21))
     assert [r.code for r in checked.remarks] == ["uscc-check"]
+
+
+def test_the_frame_on_file_is_the_one_that_is_computed() -> None:
+    assert guilloche.FILE.read_text(encoding="utf-8") == guilloche.svg()
 
 
 def test_names_are_set_never_executed(licences: LicenceService) -> None:
