@@ -21,7 +21,7 @@ Point = tuple[float, float]
 
 
 def svg() -> str:
-    """A4 landscape in millimetres: three rules, four phase-shifted waves in the band, a rosette in each corner and in the middle."""
+    """A4 landscape in millimetres: three rules, four shifted waves between them, rosettes in the corners and the middle."""
     far = {0: WIDTH - _MIDDLE, 1: HEIGHT - _MIDDLE}
     lines = []
     for k in range(4):

@@ -235,7 +235,11 @@ class LicenceService:
                 return session.get_one(AuthorityRow, (kind.id, seal.owner_uscc))
 
     def _code_key(self, name: str, uscc: str) -> str:
-        role = self.keys.create_role("licence_issuer", Suite.P256, f"{name} licence codes")
+        """The organ's role for codes, the one that is there or a new one with its first key and certificate."""
+        role = self.keys.create_role("licence_issuer", Suite.P256, f"licence codes of {uscc}")
+        with suppress(XinyinError):
+            self.keys.active(role.id)
+            return role.id
         generation = self.keys.stage(role.id)
         subject = Subject(f"{name[:54]} 证照签发", organization=name[:64], organization_identifier=uscc)
         self.seals.ca.issue(profile="licence-issuer", generation=generation, subject=subject)
