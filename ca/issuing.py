@@ -19,6 +19,7 @@ from ca.schemas import Authority, CaConfig
 from crypto.errors import Misconfigured
 from crypto.suites import Suite, default_scheme
 from formats.x509 import Certificate, CertificateSpec, Subject, assemble, build_tbs
+from store.audit import AuditLog
 from store.ids import new_id
 
 BACKDATE = timedelta(minutes=5)
@@ -43,10 +44,13 @@ def new_serial() -> int:
 class Issuing:
     """Signs certificates. Each is linted unsigned first; its row exists before the token is asked."""
 
-    def __init__(self, register: Register, keys: Keys, config: CaConfig, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, register: Register, keys: Keys, config: CaConfig, audit: AuditLog | None, now: Callable[[], datetime]
+    ) -> None:
         self.register = register
         self.keys = keys
         self.config = config
+        self.audit = audit
         self.now = now
 
     # --- names ---
@@ -109,6 +113,7 @@ class Issuing:
         issuer: Authority | None = None,
         es_id: str | None = None,
         days: int | None = None,
+        actor: str = "system",
         after: AfterIssue | None = None,
     ) -> Certificate:
         """One certificate for the key of ``generation``.
@@ -138,7 +143,7 @@ class Issuing:
                 "The CA's token returned a wrong signature; the certificate was thrown away. Run `xinyin doctor`.",
                 "CA 密钥设备返回了错误的签名，证书已作废；请运行 `xinyin doctor` 检查。",
             )
-        self._finish(row_id, certificate, after)
+        self._finish(row_id, certificate, actor, after)
         return certificate
 
     def _spec(
@@ -200,11 +205,15 @@ class Issuing:
         self.register.db.run(lambda session: session.add(row))
         return row.id
 
-    def _finish(self, row_id: str, certificate: Certificate, after: AfterIssue | None) -> None:
+    def _finish(self, row_id: str, certificate: Certificate, actor: str, after: AfterIssue | None) -> None:
         def work(session: Session) -> None:
             row = session.get_one(CertificateRow, row_id)
             row.der, row.sha256, row.status = certificate.der, certificate.sha256, "good"
             if after is not None:
                 after(session, certificate)
+            if self.audit is not None:
+                subjects = {"certificate": row.id} | ({"seal": row.es_id} if row.es_id else {})
+                data = {"serial": row.serial, "sha256": row.sha256, "profile": row.profile, "generation": row.generation_id}
+                self.audit.append(session, kind="certificate.issued", actor=actor, subject=subjects, data=data)
 
         self.register.db.run(work)

@@ -139,11 +139,13 @@ class Register:
             sa.select(CertificateRow).where(CertificateRow.sha256 == certificate.sha256, CertificateRow.region == self.region)
         )
 
-    def rows(self, *conditions: sa.ColumnElement[bool], limit: int | None = None) -> Sequence[CertificateRow]:
-        """Finished rows, newest first."""
+    def rows(
+        self, *conditions: sa.ColumnElement[bool], limit: int | None = None, newest_first: bool = True
+    ) -> Sequence[CertificateRow]:
+        """Finished rows in the order of their ids, which is that of time."""
         query = sa.select(CertificateRow).where(
             CertificateRow.region == self.region, CertificateRow.status != "issuing", *conditions
         )
-        query = query.order_by(sa.desc(CertificateRow.created_at), sa.desc(CertificateRow.id)).limit(limit)
+        query = query.order_by(CertificateRow.id.desc() if newest_first else CertificateRow.id).limit(limit)
         with self.db.read() as session:
             return session.scalars(query).all()

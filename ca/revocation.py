@@ -284,7 +284,7 @@ class Revocation:
             with self.db.read() as session:
                 row = session.get_one(CertificateRow, certificate_id)
             made = self._sign_answers(authority, [(row, algorithm)], self._responder(authority))
-            if self._keep(made):
+            if self._keep(made) == 1:
                 return made[0][1].der
         raise CertificateStateRefused("The certificate's state keeps changing; try again.", "证书状态正在变化，请稍后重试。")
 
@@ -313,16 +313,16 @@ class Revocation:
             made.append((row, answer_row))
         return made
 
-    def _keep(self, made: Sequence[tuple[CertificateRow, OcspAnswerRow]]) -> bool:
-        """Store answers whose certificates are still in the state that was signed; whether all of them were."""
+    def _keep(self, made: Sequence[tuple[CertificateRow, OcspAnswerRow]]) -> int:
+        """Store the answers whose certificates are still in the state that was signed; how many."""
 
-        def work(session: Session) -> bool:
+        def work(session: Session) -> int:
             ids = [row.id for row, _ in made]
             now = {r.id: _state(r) for r in session.scalars(sa.select(CertificateRow).where(CertificateRow.id.in_(ids)))}
             kept = [answer for row, answer in made if now.get(row.id) == _state(row)]
             for answer in kept:
                 session.merge(answer)
-            return len(kept) == len(made)
+            return len(kept)
 
         return self.db.run(work)
 
@@ -393,21 +393,22 @@ class Revocation:
 
     def _refresh_answers(self, authority: Authority, moment: datetime, report: RefreshReport) -> None:
         """Unexpired certificates get an answer under the usual hash; others lapse until they are asked for."""
-        fresh = sa.select(OcspAnswerRow.certificate_id).where(
-            OcspAnswerRow.algorithm == USUAL_HASH, OcspAnswerRow.next_update > moment + self.config.ocsp_validity / 2
+        fresh = sa.exists().where(
+            OcspAnswerRow.certificate_id == CertificateRow.id,
+            OcspAnswerRow.algorithm == USUAL_HASH,
+            OcspAnswerRow.next_update > moment + self.config.ocsp_validity / 2,
         )
-        due = self.register.rows(
+        due = (
             CertificateRow.authority == authority.name,
             CertificateRow.not_after > moment,
             CertificateRow.profile != "ocsp",
-            CertificateRow.id.not_in(fresh),
+            ~fresh,
         )
-        for start in range(0, len(due), _CHUNK):
-            responder = self._responder(authority)
-            chunk = [(row, USUAL_HASH) for row in due[start : start + _CHUNK]]
-            made = self._sign_answers(authority, chunk, responder)
-            self._keep(made)
-            report.answers += len(made)
+        last = ""  # a chunk at a time, by id: a certificate whose state changes meanwhile gets its answer from that change
+        while chunk := self.register.rows(*due, CertificateRow.id > last, limit=_CHUNK, newest_first=False):
+            wanted = [(row, USUAL_HASH) for row in chunk]
+            report.answers += self._keep(self._sign_answers(authority, wanted, self._responder(authority)))
+            last = chunk[-1].id
         lapsed = sa.delete(OcspAnswerRow).where(
             OcspAnswerRow.next_update <= moment, OcspAnswerRow.region == self.register.region
         )

@@ -22,7 +22,7 @@ from ca.register import Register, parsed, record
 from ca.revocation import Revocation
 from ca.schemas import Authority, CaConfig, CertificateRecord, RefreshReport
 from ca.timestamps import Timestamps
-from crypto.errors import XinyinError
+from crypto.errors import BadInput, XinyinError
 from crypto.suites import DigestAlgorithm, Suite
 from formats.x509 import Certificate, Subject
 from store.audit import AuditLog
@@ -35,6 +35,8 @@ CONTENT_TYPES = {
     "timestamp": "application/timestamp-reply",
 }
 """Media types of the bytes served (RFC 2585 §4, RFC 6960 appendix C, RFC 3161 §3.4)."""
+
+FILTERS = frozenset({"es_id", "profile", "status", "generation_id", "authority", "origin"})
 
 
 class CertificateAuthorityService:
@@ -63,7 +65,7 @@ class CertificateAuthorityService:
         self.audit = audit
         self.now = now
         self.register = Register(db, config.region)
-        self.issuing = Issuing(self.register, keys, config, now)
+        self.issuing = Issuing(self.register, keys, config, audit, now)
         self.revocation = Revocation(self.register, keys, self.issuing, config, audit, now)
         self.timestamps = Timestamps(self.register, keys, config, client, now)
         self.outside = OutsideCertificates(self.register, keys, audit, client, now)
@@ -161,14 +163,7 @@ class CertificateAuthorityService:
         kind = profile_named(profile)
         issuer = self.register.current("issuing", generation.public_key.suite)
 
-        def record_it(session: Session, certificate: Certificate) -> None:
-            if self.audit is None:
-                return
-            data = {"sha256": certificate.sha256, "profile": kind.name, "generation": generation.id, "es_id": es_id}
-            subjects = {"certificate": certificate.serial_hex} | ({"seal": es_id} if es_id else {})
-            self.audit.append(session, kind="certificate.issued", actor=actor, subject=subjects, data=data)
-
-        made = self.issuing.issue(kind, generation, subject, issuer=issuer, es_id=es_id, days=days, after=record_it)
+        made = self.issuing.issue(kind, generation, subject, issuer=issuer, es_id=es_id, days=days, actor=actor)
         with suppress(XinyinError):  # made when first asked for otherwise
             self.ocsp_for(made)
         return made
@@ -177,20 +172,34 @@ class CertificateAuthorityService:
         """Certificates of a key, newest first, whatever their state."""
         return [record(r, self.now()).certificate for r in self.register.rows(CertificateRow.generation_id == generation_id)]
 
-    def usable(self, generation_id: str) -> list[Certificate]:
-        """Certificates of a key that are good and valid now, newest first: those to sign under."""
-        moment = self.now()
-        rows = self.register.rows(
-            CertificateRow.generation_id == generation_id,
-            CertificateRow.status == "good",
-            CertificateRow.not_before <= moment,
-            CertificateRow.not_after >= moment,
-        )
-        return [parsed(row.der) for row in rows if row.der is not None]
+    def usable(self, generation_id: str, *, es_id: str | None = None) -> list[Certificate]:
+        """Certificates of a key that are good and valid now, newest first: those to sign under.
 
-    def records(self, *, limit: int = 100, **equals: str) -> list[CertificateRecord]:
-        """Certificates with their state, newest first; ``equals``: es_id, profile, status, generation_id, authority."""
+        :param es_id: only those for this seal, by our book: an outside CA's certificate may carry no esID
+        """
+        moment = self.now()
+        conditions = [CertificateRow.generation_id == generation_id, CertificateRow.status == "good"]
+        conditions += [CertificateRow.not_before <= moment, CertificateRow.not_after >= moment]
+        if es_id is not None:
+            conditions.append(CertificateRow.es_id == es_id)
+        return [parsed(row.der) for row in self.register.rows(*conditions) if row.der is not None]
+
+    def records(self, *, limit: int = 100, before: str | None = None, **equals: str) -> list[CertificateRecord]:
+        """Certificates with their state, newest first.
+
+        :param before: the id of the last one seen, for the next page
+        :param equals: es_id, profile, status, generation_id, authority, origin
+        :raises BadInput: another filter
+        """
+        unknown = set(equals) - FILTERS
+        if unknown:
+            raise BadInput(
+                f"Certificates cannot be filtered by {', '.join(sorted(unknown))}; use {', '.join(sorted(FILTERS))}.",
+                f"不能按 {'、'.join(sorted(unknown))} 筛选证书；可用：{'、'.join(sorted(FILTERS))}。",
+            )
         conditions = [getattr(CertificateRow, name) == value for name, value in equals.items()]
+        if before is not None:
+            conditions.append(CertificateRow.id < before)
         return [record(row, self.now()) for row in self.register.rows(*conditions, limit=limit)]
 
     def record(self, serial: str | int) -> CertificateRecord:

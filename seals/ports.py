@@ -63,6 +63,10 @@ class Certificates(Protocol):
         """Newest first."""
         ...
 
+    def usable(self, generation_id: str, *, es_id: str | None = None) -> Sequence[Certificate]:
+        """Good and valid now (for this seal), newest first."""
+        ...
+
     def records(self, *, limit: int = 100, **equals: str) -> Sequence[Any]:
         """:class:`ca.schemas.CertificateRecord` of certificates, with their state."""
         ...

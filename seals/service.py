@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,6 +49,7 @@ _CHANGES = {
     "resume": ({"suspended"}, "in-force"),
     "revoke": ({"in-force", "suspended"}, "revoked"),
 }
+_CERTIFICATE_KEPT_S = 5.0
 _STATUS_ZH = {"preparing": "制作中", "in-force": "使用中", "suspended": "已停用", "revoked": "已注销", "expired": "已过期"}
 
 
@@ -97,7 +99,7 @@ class SealService:
         self.applications = ApplicationService(db, audit, authoriser, region, now=now)
         self.impression_statuses = ImpressionStatuses(db)
         self._workshop = Workshop(db, keys, ca, blobs, region, now)
-        self._chains: dict[str, tuple[Certificate, Chain]] = {}
+        self._chains: dict[str, tuple[Certificate, Chain, float]] = {}
         self._picture = lru_cache(maxsize=64)(self._load_picture)
 
     # -- registry -------------------------------------------------------------------------------------------------------
@@ -543,16 +545,16 @@ class SealService:
         return chosen, form
 
     def _certified(self, use: SealUse) -> tuple[Certificate, Chain]:
-        """The newest certificate of the key that is valid now, and its chain (issuer first); kept while it is valid."""
-        now = self._now()
-        kept = self._chains.get(use.generation.id)
-        if kept is not None and kept[0].not_before <= now <= kept[0].not_after:
-            return kept
-        for certificate in self.ca.certificates(use.generation.id):
-            if certificate.es_id == use.seal.es_id and certificate.not_before <= now <= certificate.not_after:
-                found = certificate, [*self.ca.chain(certificate)][1:]
-                self._chains[use.generation.id] = found
-                return found
+        """The newest certificate of the key that is good and valid now, and its chain (issuer first). Asked again after five
+        seconds: a certificate that was revoked by itself, without its seal, signs no longer than that.
+        """
+        kept, moment = self._chains.get(use.generation.id), monotonic()
+        if kept is not None and moment - kept[2] < _CERTIFICATE_KEPT_S and kept[0].valid_at(self._now()):
+            return kept[0], kept[1]
+        for certificate in self.ca.usable(use.generation.id, es_id=use.seal.es_id)[:1]:
+            chain = kept[1] if kept is not None and kept[0] == certificate else [*self.ca.chain(certificate)][1:]
+            self._chains[use.generation.id] = certificate, chain, moment
+            return certificate, chain
         raise NoCertificate(
             "The seal's key has no certificate that is valid now; have it renewed.", "印章密钥没有当前有效的证书；请更新证书。"
         )

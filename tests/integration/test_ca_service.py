@@ -19,7 +19,7 @@ from ca.outside import StatusUnavailable
 from ca.profiles import NoSuchProfile, profile
 from ca.revocation import BadReason
 from ca.timestamps import Timestamps
-from crypto.errors import Misconfigured, Unavailable, XinyinError
+from crypto.errors import BadInput, Misconfigured, Unavailable, XinyinError
 from crypto.keys import SoftwareKey, digest
 from crypto.suites import DigestAlgorithm, Suite
 from formats import ocsp, pkcs10, tsp
@@ -397,10 +397,26 @@ def test_every_change_is_in_the_audit_log(world: World) -> None:
     assert log is not None
     record = world.ca.record(certificate.serial)
     kinds = [(entry.kind, entry.actor) for entry in log.history(record.id)]
-    assert sorted(kinds) == sorted(
-        (kind, "officer_7") for kind in ("certificate.held", "certificate.released", "certificate.revoked")
-    )
-    assert [entry.kind for entry in log.history(certificate.serial_hex)] == ["certificate.issued"]
+    changes = [(f"certificate.{verb}", "officer_7") for verb in ("held", "released", "revoked")]
+    assert sorted(kinds) == sorted([("certificate.issued", "system"), *changes])
+    issued = log.entries(kind="certificate.issued", limit=1000)
+    assert len(issued) == sum(world.ca.counts().values()) - world.ca.counts().get("issuing", 0) - outside_count(world)
+
+
+def outside_count(world: World) -> int:
+    return len(world.ca.records(limit=1000, origin="outside"))
+
+
+def test_lists_come_in_pages_and_refuse_unknown_filters(world: World) -> None:
+    for _ in range(3):
+        world.seal(Suite.P256, "31000000000055")
+    whole = [r.id for r in world.ca.records(es_id="31000000000055")]
+    first = world.ca.records(es_id="31000000000055", limit=2)
+    second = world.ca.records(es_id="31000000000055", limit=2, before=first[-1].id)
+    assert [r.id for r in (*first, *second)] == whole
+    assert len(whole) == 3
+    with pytest.raises(BadInput):
+        world.ca.records(der="x")
 
 
 def test_what_expires_soon_is_listed_and_lint_says_so(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from seals.schemas import (
     ApplicationStateRefused,
     BadSeal,
     ImpressionStateRefused,
+    NoCertificate,
     NoSuchSeal,
     NoSuchSuite,
     SealNotInForce,
@@ -185,6 +186,18 @@ def test_a_suspended_seal_seals_nothing_and_its_certificates_are_on_hold(clock: 
     assert at(before + timedelta(hours=1, minutes=30)) == "suspended"
     assert at(world.now()) == "in-force"
     assert at(world.now() + timedelta(days=4 * 365)) == "expired"
+
+
+def test_a_certificate_revoked_by_itself_signs_no_more(clock: World) -> None:
+    world = clock
+    seal = world.seal("云江市水务局")
+    world.seals.apply(OPERATOR, APPROVAL, seal_id=seal["id"], placement=AT, suite="rsa")
+    (rsa,) = [r for r in world.ca.records(es_id=seal["es_id"]) if r.certificate.public_key.suite == "rsa"]
+    world.ca.revoke(rsa.serial, "keyCompromise")
+    service = world.opened_seals()  # another process; this one would go on for five seconds at most
+    with pytest.raises(NoCertificate):
+        service.apply(OPERATOR, APPROVAL, seal_id=seal["id"], placement=AT, suite="rsa")
+    service.apply(OPERATOR, APPROVAL, seal_id=seal["id"], placement=AT, suite="p256")
 
 
 def test_revoking_a_seal_revokes_every_certificate_of_it_for_good(world: World) -> None:
