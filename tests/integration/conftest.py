@@ -35,9 +35,16 @@ def postgresql_database(postgresql: str) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that a module names in ``ON_POSTGRESQL`` get their ``database`` once of either kind, the others SQLite."""
+    if "database" in metafunc.fixturenames:
+        both = metafunc.function.__name__ in getattr(metafunc.module, "ON_POSTGRESQL", ())
+        metafunc.parametrize("database", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """An empty database, once of either kind."""
+    """An empty database."""
     if request.param == "sqlite":
         return Database.open(f"sqlite:///{tmp_path}/db.sqlite")
     found: Database = request.getfixturevalue("postgresql_database")

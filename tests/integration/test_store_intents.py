@@ -35,6 +35,16 @@ from store.models import AttemptRow, AuditLeafRow, IntentRow, KeyUseRow
 
 GENERATION = "gen_1"
 A, B = "a" * 64, "b" * 64
+ON_POSTGRESQL = {
+    "test_the_same_request_again_gives_the_stored_result_and_artefact",
+    "test_a_refusal_leaves_the_key_free_for_the_mended_request",
+    "test_once_a_key_was_used_a_failed_request_may_be_repeated_but_not_changed",
+    "test_a_commit_that_fails_leaves_nothing_behind",
+    "test_an_attempt_that_outlives_its_lease_is_overtaken_and_cannot_sign_or_commit",
+    "test_two_requests_at_once_with_one_key_give_one_result",
+    "test_a_hundred_requests_on_eight_threads_give_a_hundred_results",
+    "test_a_key_is_used_only_by_the_living_attempt_of_an_intent_that_names_it",
+}
 
 
 class Clock:
