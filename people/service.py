@@ -33,6 +33,7 @@ from people.errors import (
 )
 from people.models import AccountRow, ApiTokenRow, DepartmentRow, SessionRow, SignInFailureRow
 from people.schemas import EXCLUSIVE_ROLES, ROLES, Account, ActorKind, ApiToken, Department, SignedIn
+from policies.limits import SESSION_IDLE, SESSION_LONGEST, SIGN_IN_FAILURES, SIGN_IN_LOCK
 from store.audit import AuditLog
 from store.db import Database, utc_now
 from store.ids import new_id
@@ -48,7 +49,7 @@ LEAST_IDLE = timedelta(minutes=10)
 
 
 class AccountService:
-    """Operations on people. Every change writes an audit leaf in its own transaction.
+    """Operations on people. Every change writes an audit leaf in its own transaction. Limits: ``policies/limits.toml``.
 
     :param failures: failed sign-ins under one name before it is locked for ``lock``
     :param idle: a session ends after this long without a request; never below ten minutes
@@ -61,10 +62,10 @@ class AccountService:
         audit: AuditLog,
         region: str,
         *,
-        failures: int = 5,
-        lock: timedelta = timedelta(minutes=15),
-        idle: timedelta = timedelta(minutes=30),
-        longest: timedelta = timedelta(hours=12),
+        failures: int = SIGN_IN_FAILURES,
+        lock: timedelta = SIGN_IN_LOCK,
+        idle: timedelta = SESSION_IDLE,
+        longest: timedelta = SESSION_LONGEST,
         hasher: PasswordHasher | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:

@@ -1,0 +1,18 @@
+"""Limits as data (``limits.toml``), read once."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+_DATA: dict[str, Any] = tomllib.loads((Path(__file__).parent / "limits.toml").read_text(encoding="utf-8"))
+
+DOCUMENT_BYTES: int = _DATA["upload"]["document"]
+REQUEST_BYTES: int = _DATA["upload"]["request_body"]
+
+SIGN_IN_FAILURES: int = _DATA["sign_in"]["failures"]
+SIGN_IN_LOCK = timedelta(minutes=_DATA["sign_in"]["lock_minutes"])
+SESSION_IDLE = timedelta(minutes=_DATA["sign_in"]["session_idle_minutes"])
+SESSION_LONGEST = timedelta(hours=_DATA["sign_in"]["session_hours"])
