@@ -132,7 +132,9 @@ def read(data: bytes, policy: VerificationPolicy) -> PdfDocument:
             seen.add(value.objgen)
         if not bytes_of(value, "/Contents").strip(b"\x00"):
             empty.append(form_field.name)
-            empty_spans.add(tuple(integers(_get(value, "/ByteRange"))))
+            span = tuple(integers(_get(value, "/ByteRange")))
+            if len(span) != 4 or not data[max(0, span[1]) : max(0, span[2])].strip(b"<>0"):
+                empty_spans.add(span)  # else a value is there under a spoilt name: not empty but damaged
             continue
         if len(signatures) < policy.limits.signatures:
             signatures.append(_signature(data, form_field, value, policy))

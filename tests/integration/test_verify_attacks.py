@@ -371,3 +371,14 @@ def test_mutated_files_from_elsewhere_never_break_the_verifier(corpus: Path) -> 
             assert verdict["verdict"] in {"INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"}
             assert "internal-error" not in codes(verdict), (path.name, verdict["reasons"])
     assert worst < 10
+
+
+def test_a_timestamp_whose_value_lost_its_name_is_missed() -> None:
+    """One changed letter of the key /Contents makes the document timestamp look like an empty field: damaged, not empty."""
+    world = fresh(Suite.P256)
+    document = world.sealed("LTA")
+    context = VerificationContext(trust=world.trust(), offline=True)
+    name = document.rindex(b"/Contents<")
+    for at in range(name + 1, name + 9):
+        changed = document[:at] + bytes([document[at] ^ 1]) + document[at + 1 :]
+        assert judge(changed, context)["answer"]["decision"] != "accept", document[at : at + 1]
