@@ -127,6 +127,14 @@ class ImpressionOut(Open):
     document_url: str | None = None
 
 
+class ApplicationOut(Open):
+    """An application. ``status``: submitted, signed-off, refused or used."""
+
+    id: str
+    status: str
+    purpose: str
+
+
 class LicenceTypeOut(Open):
     """A type of licence that this node can issue, with its fields."""
 

@@ -6,7 +6,7 @@ import json
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,12 +51,7 @@ def issue(
     idempotency_key: Key = None,
 ) -> None:
     """签发证照 / issue a licence."""
-    try:
-        content = json.loads(read_file(data, limit=1 << 20))
-    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
-        raise BadInput(f"{data} is no JSON: {exc}.", f"{data} 不是 JSON：{exc}。") from exc
-    if not isinstance(content, dict):
-        raise BadInput(f"{data} must hold one JSON object.", f"{data} 应当是一个 JSON 对象。")
+    content = _content(data)
     with opened() as (node, actor):
         licence, pdf = node.licences.issue(
             actor,
@@ -70,9 +65,42 @@ def issue(
         node.renew_trust()  # the issuer's key for codes is on the list from its first licence on
         write_out(out, pdf)
         result = {**plain(licence), "out": str(out)}
+    _say_issued(result, STATE.pick("已签发", "Issued"))
 
+
+@app.command("change")
+def change(
+    licence: Id,
+    data: Annotated[Path, typer.Option("--data", help="变更后的全部内容（JSON）/ the whole changed content")],
+    out: Annotated[Path, typer.Option("--out", help="写到 / write the PDF here")],
+    application: Application = None,
+    idempotency_key: Key = None,
+) -> None:
+    """变更：签发新版本，旧版本失效 / change: the next version replaces the old one."""
+    content = _content(data)
+    with opened() as (node, actor):
+        changed, pdf = node.licences.change(
+            actor, licence, content, matter=matter(), application=application, idempotency_key=idempotency_key
+        )
+        write_out(out, pdf)
+        result = {**plain(changed), "out": str(out)}
+    _say_issued(result, STATE.pick("已变更", "Changed"))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """:raises BadInput: not one JSON object"""
+    try:
+        content = json.loads(read_file(path, limit=1 << 20))
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
+        raise BadInput(f"{path} is no JSON: {exc}.", f"{path} 不是 JSON：{exc}。") from exc
+    if not isinstance(content, dict):
+        raise BadInput(f"{path} must hold one JSON object.", f"{path} 应当是一个 JSON 对象。")
+    return content
+
+
+def _say_issued(result: dict[str, Any], done: str) -> None:
     def human(console: Console) -> None:
-        console.print(f"[bold green]✔[/] {STATE.pick('已签发', 'Issued')}: {out}")
+        console.print(f"[bold green]✔[/] {done}: {result['out']}")
         console.print(f"  [dim]{result.get('identifier', result['id'])}[/]")
 
     emit(result, human)

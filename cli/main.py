@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import accounts, audit, ca, keys, licences, node, seals, trust
+from cli import accounts, applications, audit, ca, keys, licences, node, seals, trust
 from cli import verify as verify_command
 from cli.state import STATE, default_home, default_lang
 from crypto.errors import XinyinError
@@ -72,6 +72,7 @@ verify_command.register(app)
 for _name, _module in (
     ("seal", seals.seal_app),
     ("impression", seals.impression_app),
+    ("application", applications.app),
     ("licence", licences.app),
     ("key", keys.app),
     ("ca", ca.app),

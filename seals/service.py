@@ -423,6 +423,7 @@ class SealService:
                 application, purpose="use-seal", seal_id=seal.id, document_sha256=document_sha256
             )
             context = {"matter": matter, **context, "attended": attended, "format": form, "level": level}
+            matter = context["matter"]  # an application is for one matter: that of the application counts
             rule = self.authoriser.require(actor, "seal.apply", self._facts(seal), context).rule
         with self.db.read() as session:
             key = session.get_one(SealKeyRow, (seal.id, chosen.value))

@@ -27,6 +27,14 @@ class LicenceIssue(BaseModel):
     application: str | None = Field(None, max_length=64)
 
 
+class LicenceChange(BaseModel):
+    """The whole content of the changed licence (变更)."""
+
+    data: dict[str, Any]
+    matter: str = Field("default", max_length=64)
+    application: str | None = Field(None, max_length=64)
+
+
 class Basis(BaseModel):
     """On what ground a licence's state changes; kept on record."""
 
@@ -62,6 +70,28 @@ def issue(request: Request, actor: Caller, wish: LicenceIssue, idempotency_key: 
         idempotency_key=idempotency_key,
     )
     node.renew_trust()
+    return JSONResponse(_with_document(plain(licence)), 201)
+
+
+@router.post(
+    "/licences/{licence_id}/change",
+    operation_id="change_licence",
+    status_code=201,
+    response_model=LicenceOut,
+    responses=errors(400, 404, 409, 422),
+)
+def change(
+    request: Request, actor: Caller, licence_id: str, wish: LicenceChange, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """变更: the next version under the same serial number; the old one is superseded."""
+    licence, _ = node_of(request).licences.change(
+        actor,
+        licence_id,
+        wish.data,
+        matter=wish.matter,
+        application=wish.application,
+        idempotency_key=idempotency_key,
+    )
     return JSONResponse(_with_document(plain(licence)), 201)
 
 
