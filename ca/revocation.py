@@ -225,10 +225,11 @@ class Revocation:
             return wire.error_response("try_later")
 
     def ocsp_for(self, authority: Authority, certificate_id: str) -> bytes:
-        """The pre-signed answer of an issuing CA about one of its certificates, for embedding."""
+        """The answer of an issuing CA about one of its certificates, for embedding: no older than ``evidence_age``."""
         with self.db.read() as session:
             kept = session.get(OcspAnswerRow, (certificate_id, USUAL_HASH))
-        if kept is not None and self.now() < kept.next_update:
+        moment = self.now()
+        if kept is not None and moment < kept.next_update and moment - kept.this_update < self.config.evidence_age:
             return kept.der
         return self._answer(authority, certificate_id, USUAL_HASH)
 

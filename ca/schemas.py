@@ -27,6 +27,8 @@ class CaConfig:
     :param base_url: where the node is reached, ``http://`` without a slash at its end (RFC 5280 §8: no HTTPS in certificates)
     :param sample: outside production every name says 样本
     :param policies: certificate policy OIDs of the operator; none are invented here
+    :param evidence_age: OCSP answers that go into documents are at most this old: what a document carries for decades should
+        speak of the time of its signature, and still cost at most one token signature an hour and certificate
     :param timestamp_policy: policy OID in timestamp tokens (RFC 3161 §2.4.2 demands one)
     :param outside_timestamps: URL of an outside TSA to be used instead of our own units
     """
@@ -39,6 +41,7 @@ class CaConfig:
     crl_validity: timedelta = timedelta(days=7)
     root_crl_validity: timedelta = timedelta(days=365)
     ocsp_validity: timedelta = timedelta(days=4)
+    evidence_age: timedelta = timedelta(hours=1)
     policies: tuple[str, ...] = ()
     timestamp_policy: str = "2.25.216312013927862138561233019127360814347"
     timestamp_accuracy_s: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +73,46 @@ def show(serial: Serial) -> None:
     with opened() as (node, actor):
         node.authorise(actor, "ca.show")
         found = node.ca.record(serial)
-        emit({**plain(found), "chain": [c.subject for c in node.ca.chain(found.certificate)]})
+        chain = node.ca.chain(found.certificate)
+        emit({**plain(found), "chain": [c.subject for c in chain], "pem": "".join(c.pem() for c in chain)})
+
+
+@app.command("expiring")
+def expiring(within: Annotated[int, typer.Option("--days", min=1, help="天数 / days from now")] = 90) -> None:
+    """即将到期的证书 / certificates to renew soon."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.show")
+        columns = (
+            ("serial", "序列号", "Serial"),
+            ("subject", "主体", "Subject"),
+            ("profile", "类型", "Profile"),
+            ("not_after", "有效期至", "Until"),
+        )
+        emit_list(node.ca.expiring(timedelta(days=within)), columns)
+
+
+@app.command("lint")
+def lint(serial: Annotated[str | None, typer.Argument(metavar="SERIAL", help="缺省为全部 / all if left out")] = None) -> None:
+    """按现行规则检查已签发的证书 / check issued certificates by today's rules; exit status 1 when one is wrong."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.show")
+        serials = [serial] if serial else [r.id for r in node.ca.records(limit=100_000)]
+        found = [{"certificate": s, **plain(finding)} for s in serials for finding in node.ca.lint(s)]
+        columns = (("certificate", "证书", "Certificate"), ("code", "代码", "Code"), ("message_zh", "说明", "Message"))
+        emit_list(found, columns)
+    if any(f["severity"] == "error" for f in found):
+        raise typer.Exit(1)
+
+
+@app.command("refresh")
+def refresh() -> None:
+    """续签吊销列表与 OCSP 应答（平时由 worker 完成）/ renew lists and answers; log the root token in for the roots' lists."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.publish")
+        report = node.ca.refresh()
+        emit({"id": node.region, "status": "incomplete" if report.failures else "done", **plain(report)})
+    if report.failures:
+        raise typer.Exit(1)
 
 
 @app.command("csr")

@@ -26,13 +26,16 @@ from ca.outbound import HttpStatusClient
 from ca.profiles import profiles
 from ca.service import CONTENT_TYPES
 from crypto.keys import SoftwareKey
-from crypto.suites import DigestAlgorithm, Suite
+from crypto.suites import DigestAlgorithm, Suite, default_scheme
 from formats import tsp
 from formats.ocsp import OcspResponse
 from formats.pkcs10 import CertificationRequest
 from formats.x509 import Certificate, CertificateSpec, Subject, build_certificate
 from net.errors import AddressRefused
+from seals.sealing import Placement, SealingMaterial, seal_pdf
+from tests import pdf_judges
 from tests.integration.ca_world import World
+from tests.pdf_pki import picture
 
 SUITES = list(Suite)
 DISTID = ["-vfyopt", "distid:1234567812345678"]
@@ -327,6 +330,28 @@ def test_certvalidator_accepts_the_path_until_it_is_revoked(world: World, suite:
     world.ca.revoke(certificate.serial, "keyCompromise")
     with pytest.raises(RevokedError):
         validate()
+
+
+@pytest.mark.parametrize("suite", [Suite.RSA, Suite.P256], ids=str)
+def test_a_document_sealed_at_lta_with_our_evidence_is_valid_to_pyhanko_now_and_in_years(world: World, suite: Suite) -> None:
+    """Our OCSP answers, lists and timestamps are all it carries; three and a half years on, every one of them has lapsed."""
+    generation, certificate = world.seal(suite)
+    material = SealingMaterial(
+        signer=world.keys.signer(generation.id, "test"),
+        scheme=default_scheme(suite),
+        certificate=certificate,
+        chain=world.ca.chain(certificate)[1:],
+        picture=picture(),
+        es_id="31000000000001",
+        seal_name="云江市市场监督管理局",
+    )
+    approval = (Path(__file__).resolve().parents[2] / "examples" / "approval.pdf").read_bytes()
+    sealed = seal_pdf(
+        approval, material, Placement(1, 120, 200), level="LTA", when=world.now(), timestamps=world.ca, revocation=world.ca
+    )
+    roots = [world.ca.authority(f"root-{s}-1").certificate for s in (suite, Suite.RSA)]  # the stamps come from the RSA unit
+    assert pdf_judges.pyhanko_lta(sealed.data, roots) == ("PASSED", "OK")
+    assert pdf_judges.pyhanko_lta(sealed.data, roots, 3.5) == ("PASSED", "OK")
 
 
 def test_an_sm3_stamp_is_signed_by_a_chain_that_openssl_confirms(world: World) -> None:

@@ -281,6 +281,18 @@ def test_pre_signed_answers_cost_no_signature_and_ignore_nonces(world: World) ->
     assert world.keys.uses["ocsp"] == before
 
 
+def test_an_answer_that_goes_into_a_document_is_at_most_an_hour_old(world: World) -> None:
+    _, certificate = world.seal(Suite.SM2)
+    world.offset = timedelta(minutes=50)
+    kept = world.ca.ocsp_for(certificate)
+    assert kept is not None
+    assert world.ca.ocsp_for(certificate) == kept
+    world.offset = timedelta(minutes=130)
+    fresh = ocsp.OcspResponse.parse(world.ca.ocsp_for(certificate) or b"")
+    assert world.now() - fresh.answers[0].this_update < timedelta(minutes=1)
+    assert world.ca.ocsp(ocsp.build_request(certificate, world.ca.chain(certificate)[1])) == fresh.der
+
+
 def test_ocsp_answers_strangers_without_a_signature(world: World) -> None:
     _, certificate = world.seal(Suite.RSA)
     issuer = world.ca.chain(certificate)[1]
