@@ -324,7 +324,7 @@ class _Spawned(SignerClient):
     def __init__(self, config: HsmConfig) -> None:
         super().__init__(config, patience=10.0)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        command = [sys.executable, "-m", "hsm.signer", "--with-parent", str(config.home)]
+        command = [sys.executable, "-m", "hsm.signer", "--with-parent", "--announce", str(config.home)]
         self._child = subprocess.Popen(  # noqa: S603 - ourselves
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
@@ -558,15 +558,16 @@ def _wait_for_lock(config: HsmConfig, deadline: float) -> _Lock:
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="python -m hsm.signer")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
+    parser.add_argument("--announce", action="store_true", help="say on standard output that it serves, or why not")
     parser.add_argument("home", type=Path)
     arguments = parser.parse_args()
     stop = threading.Event()
     if arguments.with_parent:
         threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     try:
-        run_signer(arguments.home, stop=stop, ready=_say_ready if arguments.with_parent else None)
+        run_signer(arguments.home, stop=stop, ready=_say_ready if arguments.announce else None)
     except XinyinError as exc:
-        if arguments.with_parent:
+        if arguments.announce:
             os.write(1, json.dumps(wire.pack_error(exc)).encode() + b"\n")
         else:
             sys.stderr.write(f"{exc.message}\n{exc.message_zh}\n")

@@ -51,10 +51,10 @@ def _load(home: Path, generation: str, spki: bytes, attempts: list[Attempt], res
 
 
 def test_a_signer_killed_again_and_again_under_load_loses_nothing(home: Home) -> None:
-    """Four client processes, 40 attempts each; the signer dies by SIGKILL three times. Each attempt gets a good signature."""
+    """Four client processes, 25 attempts each; the signer dies by SIGKILL three times. Each attempt gets a good signature."""
     key = home.keys.generation(home.active("seal_holder", "sm2"))
     home.keys.close()
-    shares = [[attempt_for(home, key.id) for _ in range(40)] for _ in range(4)]
+    shares = [[attempt_for(home, key.id) for _ in range(25)] for _ in range(4)]
     signer = start_signer(home.path)
     results = _SPAWN.Queue()
     clients = [_SPAWN.Process(target=_load, args=(home.path, key.id, key.public_key.spki, share, results)) for share in shares]
@@ -63,11 +63,11 @@ def test_a_signer_killed_again_and_again_under_load_loses_nothing(home: Home) ->
     got: dict[str, bool] = {}
     kills = 0
     try:
-        while len(got) < 160:
+        while len(got) < 100:
             intent, good = results.get(timeout=60)
             assert intent not in got
             got[intent] = good
-            if kills < 3 and len(got) >= 30 * (kills + 1):
+            if kills < 3 and len(got) >= 20 * (kills + 1):
                 signer.send_signal(signal.SIGKILL)
                 signer.wait()
                 signer = start_signer(home.path, wait=False)

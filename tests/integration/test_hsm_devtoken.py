@@ -568,3 +568,24 @@ def test_pkcs11_tool_makes_and_lists_keys_and_cannot_export_them(tmp_path: Path)
     listed = tool(*login, "-O")
     assert "Private Key Object; EC" in listed
     assert "Secret Key Object" not in listed
+
+
+def test_pkcs11_tool_signs_with_sm2_and_openssl_verifies(tmp_path: Path) -> None:
+    """Token, tool and verifier are three programs; only the token is ours."""
+    module = Module(devtoken.library_path(), tmp_path)
+    session = module.login(module.open())
+    public, _ = module.sm2_pair(session, b"\x02")
+    (tmp_path / "key.der").write_bytes(public_key(module, session, public).spki)
+    module.call("C_Finalize", None)
+    (tmp_path / "e").write_bytes(E32)
+    environment = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "conf")}
+    tool = ["pkcs11-tool", "--module", str(devtoken.library_path()), "--token-label", "raw", "--login", "--pin", "1234"]
+    sign = ["--sign", "--id", "02", "-m", "0x80008104", "-i", str(tmp_path / "e"), "-o", str(tmp_path / "signature")]
+    subprocess.run([*tool, *sign], env=environment, check=True, capture_output=True, timeout=60)
+    verify = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", str(tmp_path / "key.der")]
+    files = ["-in", str(tmp_path / "e"), "-sigfile", str(tmp_path / "signature")]
+    done = subprocess.run([*verify, *files], capture_output=True, text=True, check=False, timeout=60)
+    assert "Signature Verified Successfully" in done.stdout, done.stderr
+    listed = subprocess.run([*tool, "-O"], env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+    assert "sensitive, always sensitive, never extractable, local" in listed
+    assert "Secret Key Object" not in listed
