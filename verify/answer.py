@@ -23,8 +23,8 @@ _DOCUMENT_BAD = frozenset(
 )  # fmt: skip
 _DOCUMENT_DOUBT = frozenset(
     {
-        "changes-annotation", "changes-form", "xref-repaired", "junk-before-header", "signature-removed", "signature-remains",
-        "signature-empty", "rendering-failed", "overlap", "dss-removed", "timestamp-invalid",
+        "changes-annotation", "changes-form", "xref-repaired", "objects-damaged", "junk-before-header", "signature-removed",
+        "signature-remains", "signature-empty", "rendering-failed", "overlap", "dss-removed", "timestamp-invalid",
     }
 )  # fmt: skip
 _SEAL_BAD = frozenset(

@@ -124,7 +124,13 @@ class _Search:
         return self.checks <= _MAX_SIGNATURE_CHECKS and signed_by(certificate, issuer)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
+def intern(certificate: Certificate) -> Certificate:
+    """The first object made for this certificate: what it decoded stays decoded. Seals and issuers come again and again."""
+    return certificate
+
+
+@lru_cache(maxsize=1024)
 def signed_by(certificate: Certificate, issuer: Certificate) -> bool:
     """Whether the issuer's key signed this certificate; False where either cannot be read."""
     try:

@@ -12,6 +12,7 @@ from formats import cms, tsp
 from formats.cms import SignedDataView, SignerInfoView
 from formats.x509 import Certificate
 from policies.verification import VerificationPolicy
+from verify.chain import intern
 from verify.pdf import PdfSignature, get
 from verify.reasons import Reason, reason
 
@@ -34,7 +35,7 @@ class Examined:
     @property
     def certificates(self) -> tuple[Certificate, ...]:
         """Certificates that came along."""
-        return self.view.certificates if self.view else ()
+        return tuple(intern(c) for c in self.view.certificates) if self.view else ()
 
 
 @dataclass
@@ -103,10 +104,11 @@ def _check(result: Examined, view: SignedDataView, content: tuple[bytes | memory
     try:
         result.claimed_time = signer.signing_time or result.claimed_time
         result.algorithm = signer.algorithm
-        result.certificate = view.certificate_of(signer)
-        if result.certificate is None:
+        found = view.certificate_of(signer)
+        if found is None:
             result.reasons.append(reason("certificate-missing"))
             return
+        result.certificate = intern(found)
         outcome = signer.check(result.certificate, content)
     except (XinyinError, ValueError) as exc:
         result.reasons.append(reason("cms-unreadable", detail=str(exc)))

@@ -11,6 +11,7 @@ from asn1crypto import core
 from crypto.errors import XinyinError
 from formats.x509 import Certificate
 from verify import pdf as reader
+from verify.chain import intern
 from verify.cms import Examined
 
 _ADBE_REVOCATION = "1.2.840.113583.1.1.8"
@@ -34,7 +35,7 @@ def of_document(pdf: pikepdf.Pdf) -> Evidence:
         return found
     for der in _streams(dss, "/Certs"):
         try:
-            found.certificates.append(Certificate.parse(der))
+            found.certificates.append(intern(Certificate.parse(der)))
         except XinyinError:
             continue
     found.answers = [*_streams(dss, "/OCSPs"), *_streams(dss, "/CRLs")]

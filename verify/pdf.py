@@ -21,7 +21,7 @@ from policies.verification import VerificationPolicy
 from verify.reasons import Reason, reason
 
 _EOF = re.compile(rb"startxref\s+\d+\s+%%EOF\s*$")
-_BLANK = b"\x00\t\n\x0c\r "
+_TORN = re.compile("parse error|too many errors|unexpected EOF|unknown token")
 _MAX_DEPTH = 64
 _KNOWN_SUBFILTERS = {
     "/adbe.pkcs7.detached",
@@ -138,6 +138,8 @@ def read(data: bytes, policy: VerificationPolicy) -> PdfDocument:
             continue
         if len(signatures) < policy.limits.signatures:
             signatures.append(_signature(data, form_field, value, policy))
+    if signatures and any(_TORN.search(str(w)) for w in pdf.get_warnings()):
+        findings.append(reason("objects-damaged", policy.level("xref-repaired")))
     _mark_shared_holes(signatures, policy)
     signatures.sort(key=lambda s: s.covered_end)
     return PdfDocument(data, pdf, signatures, empty, findings, empty_spans)
@@ -201,7 +203,7 @@ def lost_signatures(document: PdfDocument, policy: VerificationPolicy) -> tuple[
     data = document.data
     if data.count(b"/ByteRange") <= len(document.signatures):
         return [], 0
-    present: set[tuple[int, ...]] = {s.byte_range for s in document.signatures if s.byte_range} | document.empty_spans
+    present: set[tuple[int, ...]] = {s.byte_range for s in document.signatures if s.byte_range}
     names: set[str] = set()
     remains: set[tuple[int, ...]] = set()
     pattern = re.compile(rb"/ByteRange\s*\[\s*(\d{1,12})\s+(\d{1,12})\s+(\d{1,12})\s+(\d{1,12})\s*\]")
@@ -214,10 +216,11 @@ def lost_signatures(document: PdfDocument, policy: VerificationPolicy) -> tuple[
             owners = [f.name for f in fields(open_pdf(data[:end])) if integers(get(f.node, "/V", "/ByteRange")) == list(span)]
         except (PasswordNeeded, Damaged):
             owners = []
-        names |= set(owners)
-        if not owners:
+        lost = set(owners) - set(document.empty_fields)
+        names |= lost
+        if not lost:
             remains.add(span)
-    whole = len(present | remains) + len(names)
+    whole = len(present | remains | document.empty_spans) + len(names)
     torn = len(re.findall(rb"/ByteRange\s*\[", data[: 1 << 28])) - whole  # numbers damaged beyond recognition
     return sorted(names), len(remains) + max(0, torn)
 

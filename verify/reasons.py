@@ -76,6 +76,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The file's table of contents is damaged and was rebuilt; other programs may show something else.",
         "文件的交叉引用表已损坏并经重建；其他软件显示的内容可能不同。",
     ),
+    "objects-damaged": (
+        "Parts of the file's signature structures are damaged and could not be read. Ask for the original.",
+        "文件签名结构的部分内容已损坏，无法读取。请索要原件。",
+    ),
     "junk-before-header": (
         "There is foreign data before the start of the PDF; other programs may show something else.",
         "PDF 起始处之前有其他数据；其他软件显示的内容可能不同。",
@@ -343,6 +347,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "印章“{name}”自 {since} 起停用。",
     ),
     "seal-expired": ("The seal “{name}” had expired on {since}.", "印章“{name}”已于 {since} 到期。"),
+    "seal-not-in-force": (
+        "The seal “{name}” was not in force when this document was sealed ({state}).",
+        "盖章时印章“{name}”并未启用（{state}）。",
+    ),
     "seal-unknown": (
         "The seal {id} is not in the register that was asked.",
         "所查询的登记库中没有印章 {id}。",

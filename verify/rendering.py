@@ -30,26 +30,35 @@ class RenderedComparison:
     failed: bool = False
 
 
-def compare(before: bytes, after: bytes, areas: dict[int, list[list[float]]], policy: VerificationPolicy) -> RenderedComparison:
+def compare(
+    before: bytes,
+    after: bytes,
+    areas: dict[int, list[list[float]]],
+    policy: VerificationPolicy,
+    *,
+    form: bool = True,
+) -> RenderedComparison:
     """Draw both revisions page by page and compare every pixel outside of ``areas``.
 
     :param areas: page number → rectangles in points of default user space where later seals and fields may show
+    :param form: draw form fields too; a caller leaves them out where there are none but seals, whose pictures take longest to
+        draw and whose objects it has compared one by one
     """
     result = RenderedComparison()
     try:
         with _ONE_AT_A_TIME, pdfium.PdfDocument(before) as old, pdfium.PdfDocument(after) as new:
-            for opened in (old, new):
+            for opened in (old, new) if form else ():
                 opened.init_forms()  # without it PDFium leaves out what form fields show
             for index in range(min(len(old), len(new), policy.limits.rendered_pages)):
                 result.compared += 1
-                if not _same_page(old, new, index, areas.get(index + 1, []), policy.limits.rendered_pixels):
+                if not _same_page(old, new, index, areas.get(index + 1, []), policy.limits.rendered_pixels, form):
                     result.different.append(index + 1)
     except (pdfium.PdfiumError, ValueError, OverflowError, MemoryError):
         result.failed = True
     return result
 
 
-def _same_page(old: Any, new: Any, index: int, areas: list[list[float]], max_pixels: int) -> bool:
+def _same_page(old: Any, new: Any, index: int, areas: list[list[float]], max_pixels: int, form: bool) -> bool:
     """Whether one page looks the same in both, one pixel a point (fewer where the page is huge)."""
     first, second = old[index], new[index]
     try:
@@ -57,7 +66,7 @@ def _same_page(old: Any, new: Any, index: int, areas: list[list[float]], max_pix
         if size != second.get_size():
             return False
         scale = min(1.0, math.sqrt(max_pixels / max(1.0, size[0] * size[1])))
-        a, b = (_draw(page, scale) for page in (first, second))
+        a, b = (_draw(page, scale, form) for page in (first, second))
         holes = [_to_pixels(second, rect, a.width, a.height) for rect in areas]
         return not any(_differs(a, b, y, holes) for y in range(a.height))
     finally:
@@ -73,8 +82,8 @@ class _Picture:
     pixels: memoryview
 
 
-def _draw(page: Any, scale: float) -> _Picture:
-    bitmap = page.render(scale=scale, grayscale=False, draw_annots=True, may_draw_forms=True, rev_byteorder=False)
+def _draw(page: Any, scale: float, form: bool) -> _Picture:
+    bitmap = page.render(scale=scale, grayscale=False, draw_annots=True, may_draw_forms=form, rev_byteorder=False)
     return _Picture(bitmap.width, bitmap.height, bitmap.stride, memoryview(bytes(bitmap.buffer)))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from crypto.errors import XinyinError
 from formats.crl import RevocationList
@@ -17,6 +18,7 @@ from formats.ocsp import OcspResponse
 from formats.x509 import Certificate
 from policies.verification import VerificationPolicy
 
+_SMALL = 32 * 1024
 _COMPROMISE = frozenset({"keyCompromise", "cACompromise", "aACompromise"})
 
 
@@ -86,8 +88,14 @@ class EvidencePool:
 
     def _parse(self, der: bytes) -> OcspResponse | RevocationList | None:
         if der not in self._parsed:
-            self._parsed[der] = _read(der)
+            self._parsed[der] = _read_small(der) if len(der) <= _SMALL else _read(der)
         return self._parsed[der]
+
+
+@lru_cache(maxsize=256)
+def _read_small(der: bytes) -> OcspResponse | RevocationList | None:
+    """Answers are immutable views and come again with every document of a seal: the small ones are kept, as read."""
+    return _read(der)
 
 
 def _read(der: bytes) -> OcspResponse | RevocationList | None:
@@ -109,7 +117,7 @@ def _from_ocsp(
     answer = response.answer_for(certificate, issuer)
     if answer is None or answer.status == "unknown":
         return None
-    signer = response.signer(issuer, extra)
+    signer = _ocsp_signer(response.der, issuer) or response.signer(issuer, extra)
     if signer is None or not signer.valid_at(response.produced_at) or proven > signer.not_after:
         return None
     if answer.status == "good":
@@ -119,10 +127,24 @@ def _from_ocsp(
     return Finding(status, answer.this_update, answer.next_update, "ocsp", answer.revoked_at, cause)
 
 
+@lru_cache(maxsize=256)
+def _ocsp_signer(der: bytes, issuer: Certificate) -> Certificate | None:
+    """Who signed an answer, as far as the answer itself tells; checking that costs two signatures."""
+    response = _read_small(der)
+    return response.signer(issuer) if isinstance(response, OcspResponse) else None
+
+
+@lru_cache(maxsize=256)
+def _crl_signed(der: bytes, issuer: Certificate) -> bool:
+    crl = _read_small(der)
+    return isinstance(crl, RevocationList) and crl.is_signed_by(issuer.public_key)
+
+
 def _from_crl(crl: RevocationList, proven: datetime, certificate: Certificate, issuer: Certificate) -> Finding | None:
     if crl.issuer_der != issuer.subject_der or not issuer.allows("cRLSign") or proven > issuer.not_after:
         return None
-    if not crl.covers(certificate) or not crl.is_signed_by(issuer.public_key):
+    signed = _crl_signed(crl.der, issuer) if len(crl.der) <= _SMALL else crl.is_signed_by(issuer.public_key)
+    if not signed or not crl.covers(certificate):
         return None
     entry = crl.entry(certificate.serial)
     if entry is None:

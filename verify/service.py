@@ -173,6 +173,7 @@ class _DocumentVerification:
         data = self.document.data
         budget = self.policy.limits.rendered_pages
         level = self.policy.level("rendered-difference")
+        form = any(f.kind != "/Sig" for f in pdf.fields(self.document.pdf))
         for end in ends[:-1]:
             if budget <= 0 or level == "IGNORE":
                 return
@@ -180,7 +181,7 @@ class _DocumentVerification:
             for step in (steps[e] for e in ends[:-1] if e >= end):
                 for page, rects in (step.areas if step else {}).items():
                     areas.setdefault(page, []).extend(rects)
-            result = rendering.compare(data[:end], data, areas, self.policy)
+            result = rendering.compare(data[:end], data, areas, self.policy, form=form)
             budget -= max(1, result.compared)
             annotated = any(s and s.severity is ChangeClass.ANNOTATION for s in steps.values())
             for one in (j for j in judged if j.signature.covered_end == end):
@@ -319,7 +320,9 @@ class _DocumentVerification:
             return
         since = rfc3339(known.since) or "?"
         code = {"revoked": "seal-revoked", "suspended": "seal-suspended", "expired": "seal-expired"}.get(known.status)
-        if code:
+        if code is None:
+            judged.reasons.append(reason("seal-not-in-force", "WARN", name=known.name, state=known.status))
+        else:
             judged.reasons.append(reason(code, "WARN", name=known.name, since=since))
 
     def _revoked_later(self, judged: Judged, es_id: str) -> None:
