@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -293,7 +294,7 @@ class AuditLog:
         witnessed = self._witnessed()
         if witnessed is not None and witnessed.size >= row.size:
             return
-        temporary = self.witness.with_name(f".{self.witness.name}.{os.getpid()}.tmp")
+        temporary = self.witness.with_name(f".{self.witness.name}.{secrets.token_hex(8)}.tmp")
         temporary.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
             file.write(row.note)

@@ -34,7 +34,7 @@ from crypto.errors import Misconfigured, Unavailable
 T = TypeVar("T")
 
 _BUSY_TIMEOUT_MS = 15_000
-_ATTEMPTS = 12
+_ATTEMPTS = 20
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
 
 
@@ -175,7 +175,7 @@ class Database:
     def run(self, work: Callable[[Session], T]) -> T:
         """``work(session)`` in a write transaction, repeated while the database says that another writer was first.
 
-        :raises DatabaseBusy: still losing after twelve tries (with growing, jittered pauses: about five seconds in all)
+        :raises DatabaseBusy: still losing after twenty tries (with growing, jittered pauses: about ten seconds in all)
         """
         for attempt in range(_ATTEMPTS):
             try:

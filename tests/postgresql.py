@@ -20,6 +20,13 @@ def binaries() -> Path | None:
     return None
 
 
+def _in_memory() -> str | None:
+    """A folder in memory with room for the databases, if there is one: what is tested here is no disk."""
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 << 30
+    return str(shared) if roomy else None
+
+
 def _as_postgres(command: list[str]) -> list[str]:
     """PostgreSQL refuses to run as root; its Debian package brings the user for it."""
     return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
@@ -30,7 +37,7 @@ def cluster() -> Iterator[str]:
     """A running cluster; yields its SQLAlchemy address without a database name (append ``/name``-less query as needed)."""
     folder = binaries()
     assert folder is not None
-    home = Path(tempfile.mkdtemp(prefix="xinyin-pg-"))
+    home = Path(tempfile.mkdtemp(prefix="xinyin-pg-", dir=_in_memory()))
     try:
         if os.geteuid() == 0:
             owner = pwd.getpwnam("postgres")

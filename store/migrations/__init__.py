@@ -7,6 +7,7 @@ write the next one: change the models, then ``python -m store.migrations MESSAGE
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def config(connection: sa.Connection | None = None) -> Config:
     return made
 
 
+@lru_cache(maxsize=1)
 def head() -> str:
     """The newest revision that this version knows."""
     found = ScriptDirectory.from_config(config()).get_current_head()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +27,7 @@ def postgresql() -> Iterator[str]:
 def postgresql_database(postgresql: str) -> Iterator[Database]:
     """An empty PostgreSQL database of this test's own."""
     name = new_id("t")
-    admin = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template0"))
-    admin.dispose()
+    _create(postgresql, f"{name} TEMPLATE template0")
     database = Database.open(postgresql.replace("/postgres?", f"/{name}?"))
     yield database
     database.close()
@@ -42,10 +40,42 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied: that costs a hundredth of migrating."""
+    path = tmp_path_factory.mktemp("template") / "db.sqlite"
+    database = Database.open(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """A migrated PostgreSQL database, to be copied."""
+    _create(postgresql, "migrated TEMPLATE template0")
+    database = Database.open(postgresql.replace("/postgres?", "/migrated?"))
+    database.migrate()
+    database.close()
+    return postgresql
+
+
 @pytest.fixture
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
-    """An empty database."""
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A migrated database without rows."""
     if request.param == "sqlite":
-        return Database.open(f"sqlite:///{tmp_path}/db.sqlite")
-    found: Database = request.getfixturevalue("postgresql_database")
-    return found
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "db.sqlite")
+        yield Database.open(f"sqlite:///{tmp_path}/db.sqlite")
+        return
+    name, url = new_id("t"), str(request.getfixturevalue("migrated_postgresql"))
+    _create(url, f"{name} TEMPLATE migrated")
+    database = Database.open(url.replace("/postgres?", f"/{name}?"))
+    yield database
+    database.close()
+
+
+def _create(postgresql: str, what: str) -> None:
+    admin = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {what}"))
+    admin.dispose()

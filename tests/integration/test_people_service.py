@@ -31,6 +31,10 @@ from store.db import Database
 
 PASSWORD = "correct horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+ON_POSTGRESQL = {
+    "test_an_account_signs_in_and_its_session_knows_it",
+    "test_a_head_of_departments_reaches_those_below_and_not_beside",
+}
 
 
 class Clock:
@@ -50,10 +54,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def people(tmp_path: Path, clock: Clock) -> AccountService:
-    db = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
-    db.migrate()
-    return AccountService(db, AuditLog(db, "310000"), "310000", hasher=CHEAP, now=clock)
+def people(database: Database, clock: Clock) -> AccountService:
+    return AccountService(database, AuditLog(database, "310000"), "310000", hasher=CHEAP, now=clock)
 
 
 def test_an_account_signs_in_and_its_session_knows_it(people: AccountService) -> None:

@@ -59,7 +59,6 @@ def clock() -> Clock:
 
 @pytest.fixture
 def log(database: Database, tmp_path: Path, clock: Clock) -> AuditLog:
-    database.migrate()
     return AuditLog(database, "310000", witness=tmp_path / "log" / "checkpoint", now=clock)
 
 

@@ -23,9 +23,7 @@ from store.models import AuditHeadRow
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Database:
-    database = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
-    database.migrate()
+def db(database: Database) -> Database:
     return database
 
 
@@ -105,7 +103,7 @@ def test_a_race_lost_for_good_is_named(db: Database, monkeypatch: pytest.MonkeyP
 
     with pytest.raises(DatabaseBusy):
         db.run(locked)
-    assert len(calls) == 12
+    assert len(calls) == 20
 
 
 def test_sqlite_keeps_what_was_committed_and_checks_foreign_keys(db: Database) -> None:
@@ -147,25 +145,6 @@ def test_a_forked_child_opens_its_own_connections(db: Database) -> None:
     assert db.engine is engine
     with db.read() as session:
         assert session.scalar(sa.select(AuditHeadRow.size)) == 3
-
-
-def test_migrating_again_and_from_many_threads_does_no_harm(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
-    errors: list[BaseException] = []
-
-    def migrate() -> None:
-        try:
-            database.migrate()
-        except BaseException as exc:  # noqa: BLE001 - collected for the assertion
-            errors.append(exc)
-
-    threads = [threading.Thread(target=migrate) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    database.migrate()
 
 
 def test_identifiers_sort_by_time_and_do_not_repeat() -> None:

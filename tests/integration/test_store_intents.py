@@ -60,7 +60,6 @@ class Desk:
 
     def __init__(self, db: Database, home: Path, clock: Any = utc_now) -> None:
         self.db = db
-        self.db.migrate()
         self.blobs = BlobStore(home / "blobs")
         self.audit = AuditLog(self.db, "310000", now=clock)
         self.clock = clock
