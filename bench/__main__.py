@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Row] = []
     for name in options.section or SECTIONS:
         with console.status(f"measuring {name} …"):
-            rows += SECTIONS[name](2.0 if options.quick else 6.0)
+            rows += SECTIONS[name](1.5 if options.quick else 4.5)
     facts["load_after"] = round(os.getloadavg()[0], 2)
     console.print(_table(rows))
     console.print(" · ".join(f"{key.replace('_', ' ')}: {value}" for key, value in facts.items()), style="dim")

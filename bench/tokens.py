@@ -11,6 +11,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -124,7 +125,8 @@ def _one_suite(suite: Suite, inside: Job, outside: Job, seconds: float) -> Itera
 @contextmanager
 def _signer_process(folder: Path) -> Iterator[None]:
     """The signer as it runs in earnest: a process of its own."""
-    process = subprocess.Popen([sys.executable, "-m", "hsm.signer", "--with-parent", str(folder)], stdin=subprocess.PIPE)
+    command = [sys.executable, "-m", "hsm.signer", "--with-parent", str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr)
     try:
         for _ in range(200):
             if SignerClient.answers(folder) or process.poll() is not None:
@@ -157,7 +159,7 @@ def _one_size(node: Home, apply: Callable[..., object], suite: Suite, pages: int
     jobs = _parts(node, suite, data, place) | {"ours": partial(apply, data, place)}
     if suite is Suite.RSA:
         jobs["pyHanko"] = partial(PyHanko(material(Suite.RSA), page=pages, style="text").seal, data)
-    took = in_turns(jobs, seconds)
+    took = in_turns(jobs, seconds, clock=time.perf_counter)
     case = f"PDF of {pages} page{'s' if pages > 1 else ''}, {_NAMES[suite]} in the token, request to result"
     parts = {name: took[name] for name in ("signature", "writing", "rows")}
     note = " + ".join(f"{name} {value:.2f}" for name, value in parts.items()) + " ms (the signature with its check)"
