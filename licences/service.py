@@ -103,7 +103,7 @@ class _Issued:
     """What the work of an attempt made."""
 
     sealed: SealedPdf
-    unsealed_sha256: str
+    page: bytes
     identifier: LicenceIdentifier
     number: int
     code: str
@@ -361,7 +361,7 @@ class LicenceService:
         _check_archivable(page)
         sealed = self.seals.seal_within(attempt, order.use, page, Placement(*order.kind.seal_at_mm))
         _check_archivable(sealed.data)
-        return _Issued(sealed, hashlib.sha256(page).hexdigest(), identifier, number, code, now)
+        return _Issued(sealed, page, identifier, number, code, now)
 
     def _number(self, order: _Order, attempt: Attempt) -> int:
         """The serial number of this intent: given once, and found again by whoever carries on after a crash."""
@@ -395,9 +395,7 @@ class LicenceService:
         raise Conflict("Too many licences are being numbered at once; try again.", "同时编号的证照过多，请重试。")
 
     def _commit(self, session: Session, order: _Order, made: _Issued, attempt: Attempt, blob: str) -> str:
-        impression = self.seals.record(
-            session, order.use, attempt, made.sealed, input_sha256=made.unsealed_sha256, document_sha256=blob
-        )
+        impression = self.seals.record(session, order.use, attempt, made.sealed, source=made.page, document_sha256=blob)
         session.flush()
         start, end = order.data.day(order.kind.valid_from), order.data.day(order.kind.valid_to)
         row = LicenceRow(
@@ -445,7 +443,7 @@ class LicenceService:
             data={
                 "identifier": row.identifier,
                 "data": canonical_digest(order.raw),
-                "unsealed": made.unsealed_sha256,
+                "unsealed": hashlib.sha256(made.page).hexdigest(),
                 "code": hashlib.sha256(made.code.encode()).hexdigest(),
                 "generation": order.use.generation.id,
                 "code_generation": order.code_key.id,

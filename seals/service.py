@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -382,7 +383,7 @@ class SealService:
 
         def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
             assert outcome.blob is not None
-            row = self.record(session, use, attempt, outcome.value, input_sha256=digest, document_sha256=outcome.blob)
+            row = self.record(session, use, attempt, outcome.value, source=document, document_sha256=outcome.blob)
             self._audit_impression(session, use, row)
             return _impression(row)
 
@@ -464,10 +465,14 @@ class SealService:
         attempt: Attempt,
         sealed: SealedPdf,
         *,
-        input_sha256: str,
+        source: bytes,
         document_sha256: str,
     ) -> ImpressionRow:
-        """The row of an impression, in the transaction that commits it; a seal that was stopped meanwhile seals nothing."""
+        """The row of an impression, in the transaction that commits it; a seal that was stopped meanwhile seals nothing.
+
+        :param source: the document as it came
+        :param document_sha256: of the sealed file
+        """
         self._check_in_force(session.scalars(sa.select(SealRow).where(SealRow.id == use.seal.id)).one())
         row = ImpressionRow(
             id=new_id("impression"),
@@ -480,9 +485,9 @@ class SealService:
             suite=use.suite.value,
             format=use.format,
             level=use.level,
-            input_sha256=input_sha256,
+            input_sha256=hashlib.sha256(source).hexdigest(),
             document_sha256=document_sha256,
-            revision_sha256=hashlib.sha256(b"".join(bytes(p) for p in sealed.pieces[:2])).hexdigest(),
+            revision_sha256=_signed_revision(sealed.data, source),
             field=sealed.field_name,
             page=sealed.page,
             writer=sealed.writer,
@@ -753,6 +758,19 @@ def _order(
     return Order(
         owner_name, owner_uscc, (name or owner_name).strip(), kind, label or "", centre or "", chosen, sample, application
     )
+
+
+_BYTE_RANGE = re.compile(rb"/ByteRange\s*\[\s*0+\s+\d+\s+(\d+)\s+(\d+)\s*\]")
+
+
+def _signed_revision(sealed: bytes, source: bytes) -> str:
+    """SHA-256 of the file up to the end of what the new signature covers: the first /ByteRange behind the document as it came.
+
+    A damaged file was written anew before it was sealed: only unsigned files are, so the first one is ours there too.
+    """
+    found = _BYTE_RANGE.search(sealed, len(source) if sealed.startswith(source) else 0)
+    end = int(found[1]) + int(found[2]) if found else len(sealed)
+    return hashlib.sha256(memoryview(sealed)[:end]).hexdigest()
 
 
 def _time(moment: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,10 @@ from PIL import Image
 from crypto.suites import Suite
 from formats import ses
 from formats.identifiers import check_char
+from formats.pdf.errors import OutsideCommonCase
 from people.schemas import ANONYMOUS
 from policies.authorise import NotAllowed
+from seals import sealing
 from seals.models import ImpressionRow, SealRow
 from seals.schemas import (
     ApplicationNeeded,
@@ -96,18 +99,27 @@ def test_a_document_is_sealed_and_registered(world: World, seal: dict, suite: st
         assert "Total document signed" in out
 
 
-def test_levels_with_archive_material_are_found_by_the_revision_that_was_signed(world: World, seal: dict) -> None:  # type: ignore[type-arg]
-    impression, data = world.seals.apply(OPERATOR, APPROVAL, seal_id=seal["id"], level="LTA", placement=AT)
-    from formats.pdf.reader import PdfFile
-    from formats.pdf.signing import existing_signatures
+@pytest.mark.parametrize("writer", ["fast", "pyhanko"])
+def test_archive_material_behind_a_signature_does_not_hide_what_was_signed(
+    world: World,
+    seal: dict,  # type: ignore[type-arg]
+    writer: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if writer == "pyhanko":
 
-    assert existing_signatures(PdfFile(data)).names
+        def outside(*args: object, **kwargs: object) -> None:
+            raise OutsideCommonCase("asked for by the test")
+
+        monkeypatch.setattr(sealing._Job, "_seal_fast", outside)
+    impression, data = world.seals.apply(OPERATOR, APPROVAL, seal_id=seal["id"], level="LTA", placement=AT)
     with world.db.read() as session:
         row = session.get_one(ImpressionRow, impression["id"])
-    assert row.revision_sha256 != row.document_sha256
-    end = data.index(b"%%EOF", len(APPROVAL)) + 5
-    signed = data[: end + (1 if data[end : end + 1] == b"\n" else 0)]
-    assert row.revision_sha256 == hashlib.sha256(signed).hexdigest()
+    assert row.writer == writer
+    signature, timestamp = [b"".join(m.groups()) for m in re.finditer(rb"/ByteRange\s*\[([^\]]+)\]", data)]
+    ends = [sum(int(n) for n in found.split()[2:]) for found in (signature, timestamp)]
+    assert row.revision_sha256 == hashlib.sha256(data[: min(ends)]).hexdigest()
+    assert row.document_sha256 == hashlib.sha256(data[: max(ends)]).hexdigest()
     assert world.seals.impression_statuses.status(row.revision_sha256) is not None
 
 
