@@ -347,7 +347,8 @@ class Revocation:
     # --- keeping it all fresh ---
 
     def refresh(self, now: datetime | None = None) -> RefreshReport:
-        """Renew whatever is past half of its life: OCSP delegates' certificates, CRLs, OCSP answers. To be called hourly.
+        """Renew whatever is past half of its life (a root's list: three quarters): OCSP delegates' certificates, CRLs, OCSP
+        answers. To be called hourly or more often.
 
         What cannot be signed (a root whose token is logged out) is reported in ``failures``; it never stops the rest.
         """
@@ -387,8 +388,10 @@ class Revocation:
         with self.db.read() as session:
             newest = self._newest_crl(session, authority.name)
             changes = session.get_one(AuthorityRow, authority.name).changes
-        if newest is not None and newest.changes >= changes and moment < _half(newest.this_update, newest.next_update):
-            return
+        if newest is not None and newest.changes >= changes:
+            life = newest.next_update - newest.this_update
+            if moment < newest.this_update + (life * 3 / 4 if authority.kind == "root" else life / 2):
+                return
         self.sign_crl(authority)
         report.crls.append(authority.name)
 
@@ -438,10 +441,6 @@ def _check_change(row: CertificateRow, allowed: set[str]) -> None:
 
 def _state(row: CertificateRow) -> tuple[str, str | None, datetime | None]:
     return row.status, row.reason, row.revoked_at
-
-
-def _half(start: datetime, end: datetime) -> datetime:
-    return start + (end - start) / 2
 
 
 class _Budget:

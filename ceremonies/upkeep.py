@@ -18,6 +18,7 @@ from ceremonies.node import Node
 from crypto.errors import XinyinError
 
 log = logging.getLogger("xinyin.worker")
+_TOLD_AGAIN_S = 24 * 3600.0
 
 
 @dataclass
@@ -47,9 +48,25 @@ def tasks(node: Node) -> list[Task]:
     """The node's tasks, most urgent first."""
     return [
         Task("audit", 1.0, lambda: node.audit.sequence(node.checkpoint_key())),
-        Task("revocation", 60.0, node.ca.refresh),
+        Task("revocation", 60.0, revocation(node)),
         Task("trust-list", 30.0, node.renew_trust),
     ]
+
+
+def revocation(node: Node) -> Callable[[], None]:
+    """Renews CRLs and OCSP answers. What cannot be signed (a root whose token is logged out) is told once a day, not once a
+    minute.
+    """
+    told: dict[tuple[str, str, str], float] = {}
+
+    def work() -> None:
+        for failure in node.ca.refresh().failures:
+            key, now = (failure["authority"], failure["step"], failure["code"]), time.monotonic()
+            if now - told.get(key, float("-inf")) >= _TOLD_AGAIN_S:
+                told[key] = now
+                log.warning("%s of %s: %s %s", failure["step"], failure["authority"], failure["code"], failure["message"])
+
+    return work
 
 
 def run_worker(home: Path, *, stop: threading.Event | None = None) -> None:

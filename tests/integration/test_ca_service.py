@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -19,6 +21,7 @@ from ca.outside import StatusUnavailable
 from ca.profiles import NoSuchProfile, profile
 from ca.revocation import BadReason
 from ca.timestamps import Timestamps
+from ceremonies.upkeep import revocation
 from crypto.errors import BadInput, Misconfigured, Unavailable, XinyinError
 from crypto.keys import SoftwareKey, digest
 from crypto.suites import DigestAlgorithm, Suite
@@ -346,7 +349,9 @@ def test_an_outdated_list_is_renewed_when_asked_for(world: World) -> None:
     assert after.next_update > world.now()
 
 
-def test_refresh_renews_before_anything_lapses_and_reports_the_locked_root(tmp_path: Path) -> None:
+def test_refresh_renews_before_anything_lapses_and_reports_the_locked_root(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World.found(tmp_path)
     certificates = [world.seal(suite)[1] for suite in SUITES]
     assert world.ca.refresh() == type(world.ca.refresh())()  # nothing due
@@ -359,10 +364,15 @@ def test_refresh_renews_before_anything_lapses_and_reports_the_locked_root(tmp_p
     assert report.failures == []
     for certificate in certificates:
         assert status(world, certificate) == ("good", None)
-    world.offset = timedelta(days=200)
+    world.offset = timedelta(days=275)
     failures = world.ca.refresh().failures
     assert [f["authority"] for f in failures] == ["root-p256-1", "root-rsa-1", "root-sm2-1"]
     assert world.ca.refresh().answers == 0
+    with caplog.at_level(logging.WARNING, "xinyin.worker"):
+        work = revocation(SimpleNamespace(ca=world.ca))  # type: ignore[arg-type]
+        for _ in range(5):  # five minutes of the worker
+            work()
+    assert [r.getMessage().split()[2] for r in caplog.records] == ["root-p256-1:", "root-rsa-1:", "root-sm2-1:"]
 
 
 def test_a_retired_issuing_ca_goes_on_answering_for_what_it_signed(tmp_path: Path) -> None:
