@@ -50,6 +50,7 @@ def tasks(node: Node) -> list[Task]:
         Task("audit", 1.0, lambda: node.audit.sequence(node.checkpoint_key())),
         Task("revocation", 60.0, revocation(node)),
         Task("trust-list", 30.0, node.renew_trust),
+        Task("blobs", 86_400.0, node.blobs.tidy),
     ]
 
 

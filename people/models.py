@@ -53,6 +53,7 @@ class SignInFailureRow(Base):
     """Failed sign-ins by name, whether or not an account has it: the answer must not tell."""
 
     __tablename__ = "sign_in_failures"
+    __table_args__ = (sa.Index("ix_sign_in_failures_last_at", "last_at"),)
 
     name_digest: Mapped[str] = mapped_column(DIGEST, primary_key=True)
     count: Mapped[int]

@@ -372,6 +372,8 @@ class AccountService:
         now = self._now()
         row = session.get(SignInFailureRow, key, with_for_update=True)
         if row is None:
+            # Guessed names must not fill the table: what is older than a lock counts for nothing any more.
+            session.execute(sa.delete(SignInFailureRow).where(SignInFailureRow.last_at < now - self.lock))
             row = SignInFailureRow(name_digest=key, count=0, last_at=now)
             session.add(row)
         if row.locked_until is not None and row.locked_until > now:

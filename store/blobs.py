@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -104,6 +105,21 @@ class BlobStore:
                 digest=digest,
             )
         return data
+
+    def tidy(self, *, older_than: float = 86_400.0) -> int:
+        """Remove temporary files that processes left behind when they were killed; how many.
+
+        Only those: a blob is never removed here, for no table of this room knows all who name it.
+
+        :param older_than: seconds since the last write, far beyond what any ``put`` takes
+        """
+        removed, limit = 0, time.time() - older_than
+        for path in self.directory.glob("*/*/.*.tmp"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < limit:
+                    path.unlink()
+                    removed += 1
+        return removed
 
     def _is_whole(self, target: Path, data: bytes) -> bool:
         """A damaged blob is written anew when its bytes come by again."""

@@ -101,6 +101,17 @@ def test_a_name_is_locked_after_five_failures_whether_or_not_it_exists(people: A
             people.authenticate(name, PASSWORD)
 
 
+def test_guessed_names_do_not_fill_the_database(people: AccountService, clock: Clock) -> None:
+    for number in range(20):
+        with pytest.raises(BadCredentials):
+            people.authenticate(f"guess{number}", "wrong horse battery")
+    clock.pass_(minutes=16)
+    with pytest.raises(BadCredentials):
+        people.authenticate("another", "wrong horse battery")
+    with people.db.read() as session:
+        assert session.scalar(sa.text("select count(*) from sign_in_failures")) == 1
+
+
 def test_failures_before_a_success_are_forgotten(people: AccountService) -> None:
     people.create("li.hua", PASSWORD, roles={"handler"})
     for _ in range(3):

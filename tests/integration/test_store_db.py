@@ -177,6 +177,18 @@ def test_a_changed_blob_is_found_out_and_mended_when_its_bytes_come_by_again(tmp
     assert store.get(digest) == b"approval"
 
 
+def test_tidying_removes_old_temporary_files_and_nothing_else(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    digest = store.put(b"approval")
+    old, new = (store.path(digest).parent / f".{name}.tmp" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    for path in (old, store.path(digest)):
+        os.utime(path, (0, 0))
+    assert store.tidy() == 1
+    assert (old.exists(), new.exists(), store.get(digest)) == (False, True, b"approval")
+
+
 @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n", "a" * 65])
 def test_no_digest_leads_out_of_the_directory(tmp_path: Path, digest: str) -> None:
     store = BlobStore(tmp_path)
