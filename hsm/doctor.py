@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from hsm.rules import PROBE_PREFIX
 from hsm.schemas import KeyState
 from hsm.signer import Custody, SignerClient, open_custodian
 from store.db import Database
+
+_KEYS_A_PURPOSE = 30
+"""Keys tried of each purpose, newest first: a node may have thousands of seals."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _tokens(custody: Custody) -> Generator[Check, None, list[dict[str, Any]] | N
 
 
 def _keys(config: HsmConfig, custody: Custody) -> Iterator[Check]:
-    """Every active key is in its token and signs something that verifies."""
+    """Active keys are in their tokens and sign something that verifies."""
     db = Database.open(config.database_url)
     try:
         if db.is_sqlite and not Path(str(db.url.database)).exists():
@@ -118,10 +122,19 @@ def _keys(config: HsmConfig, custody: Custody) -> Iterator[Check]:
                 sa.select(KeyGenerationRow, KeyRoleRow)
                 .join(KeyRoleRow, KeyRoleRow.id == KeyGenerationRow.role_id)
                 .where(KeyGenerationRow.state == str(KeyState.active))
-                .order_by(KeyRoleRow.purpose, KeyRoleRow.suite, KeyRoleRow.name)
+                .order_by(KeyRoleRow.purpose, KeyRoleRow.suite, KeyGenerationRow.activated_at.desc())
             ).all()
+        seen: Counter[str] = Counter()
         for row, role in rows:
-            yield _key(custody, row, role)
+            seen[role.purpose] += 1
+            if seen[role.purpose] <= _KEYS_A_PURPOSE:
+                yield _key(custody, row, role)
+        for purpose, count in seen.items():
+            if count > _KEYS_A_PURPOSE:
+                left = count - _KEYS_A_PURPOSE
+                yield Check(
+                    f"keys {purpose}", True, f"{left} older ones were not tried.", f"另有 {left} 个较早的密钥未逐一检查。"
+                )
     finally:
         db.close()
 

@@ -296,6 +296,7 @@ class SignerClient:
                 raise ConnectionError("the signer closed the connection")
         except BaseException:
             connection.close()
+            SignerClient.close(self)  # what is idle is most likely as dead as this one
             raise
         with self._guard:
             self._idle.append(connection)
@@ -516,7 +517,7 @@ def _close_all() -> None:
 
 
 def run_signer(
-    home: Path, *, stop: threading.Event | None = None, wait: float = 10.0, ready: Callable[[], None] | None = None
+    home: Path, *, stop: threading.Event | None = None, wait: float = 60.0, ready: Callable[[], None] | None = None
 ) -> None:
     """Open the tokens, probe the profile, serve until SIGTERM, SIGINT or ``stop``.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,8 @@ class TokenHost:
             label: TokenSlot(self._library, label, partial(read_pin, config, label), config.sessions)
             for label in (config.main_token, config.root_token)
         }
-        self._root_lock = threading.Lock()
+        self._root_lock = threading.RLock()
+        self._making = threading.Lock()
         self._software: dict[str, SoftwareKey] = {}
         if config.mode == "production":
             self._refuse_stand_ins()
@@ -143,9 +144,8 @@ class TokenHost:
 
     def _examine_token(self, label: str) -> dict[str, Any]:
         def work() -> None:
-            slot = self.slot(label)
-            slot.login()
-            self._leave(label)
+            with self._visit(label):
+                self.slot(label).login()
 
         return _tried(f"token {label}", "The token is there and accepts its PIN.", "令牌存在，PIN 正确。", work)
 
@@ -175,33 +175,29 @@ class TokenHost:
         def work(lane: Any) -> bytes:
             return driver.sign(lane.private_key(key_id), public, message, scheme, self.config.profile)
 
-        signature = self._run(label, work)
+        with self._visit(label):
+            signature = self.slot(label).run(work)
         if not public.verify(message, signature, scheme):
             raise driver.faulty(str(public.suite))
         return signature
 
     def generate(self, label: str, key_id: bytes, suite: Suite, bits: int, name: str) -> dict[str, Any]:
         """Make the key pair, or find the one that was made before a crash: ``{"spki", "model"}``."""
-        slot = self.slot(label)
-        try:
-            with slot.writable() as session:
-                public = driver.find_public(session, suite, key_id)
-                if public is None:
-                    driver.destroy(session, key_id)  # half a pair, left by a crash
-                    public = driver.generate(session, suite, bits=bits, key_id=key_id, label=name, profile=self.config.profile)
-                return {"spki": public.spki, "model": slot.token().model}
-        finally:
-            self._leave(label)
+        slot, profile = self.slot(label), self.config.profile
+        with self._making, self._visit(label), slot.writable() as session:  # one at a time: two would both find none
+            public = driver.find_public(session, suite, key_id)
+            if public is None:
+                driver.destroy(session, key_id)  # half a pair, left by a crash
+                public = driver.generate(session, suite, bits=bits, key_id=key_id, label=name, profile=profile)
+            return {"spki": public.spki, "model": slot.token().model}
 
     def destroy(self, label: str, key_id: bytes) -> int:
+        """Destroy both halves; the number of objects that went."""
         slot = self.slot(label)
-        try:
-            with slot.writable() as session:
-                count = driver.destroy(session, key_id)
-            slot.forget(key_id)
-            return count
-        finally:
-            self._leave(label)
+        with self._making, self._visit(label), slot.writable() as session:
+            count = driver.destroy(session, key_id)
+        slot.forget(key_id)
+        return count
 
     # -- software custody (development) -----------------------------------------------------------------------------------
 
@@ -260,19 +256,17 @@ class TokenHost:
 
     # -- within -----------------------------------------------------------------------------------------------------------
 
-    def _run(self, label: str, work: Any) -> bytes:
-        slot = self.slot(label)
+    @contextmanager
+    def _visit(self, label: str) -> Iterator[None]:
+        """The root CA's token is used by one at a time, and logged out when he leaves."""
         if label != self.config.root_token or label == self.config.main_token:
-            return bytes(slot.run(work))
+            yield
+            return
         with self._root_lock:
             try:
-                return bytes(slot.run(work))
+                yield
             finally:
-                slot.logout()
-
-    def _leave(self, label: str) -> None:
-        if label == self.config.root_token and label != self.config.main_token:
-            self.slot(label).logout()
+                self.slot(label).logout()
 
     def _refuse_stand_ins(self) -> None:
         names = [self._library.library_description, self._library.manufacturer_id]

@@ -151,6 +151,19 @@ def test_asking_twice_for_a_role_or_a_staged_key_gives_the_same(home: Home) -> N
         home.keys.create_role("receipt", "p256", "twice", custody="software")
 
 
+def test_staging_at_once_makes_one_key(home: Home) -> None:
+    role = home.keys.create_role("receipt", "sm2", "at once")
+    staged: list[str] = []
+    threads = [threading.Thread(target=lambda: staged.append(home.keys.stage(role.id).id)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(staged) == 4
+    assert len(set(staged)) == 1
+    home.keys.probe(staged[0])
+
+
 def test_activating_a_successor_drains_the_one_before(home: Home) -> None:
     role = home.keys.create_role("seal_holder", "p256", "rotation")
     first = home.keys.activate(home.keys.stage(role.id).id)
