@@ -128,7 +128,7 @@ class _Story:
         self.licence_id = plain(licence)["id"]
         self.licence_file = self._keep("business-licence.pdf", pdf, "营业执照", "business licence")
         identifier = plain(licence)["identifier"]
-        self.tell.line(f"已签发给 {data['name']}，证照标识 {identifier}", f"Issued; its identifier is {identifier}")
+        self.tell.line(f"已签发给 {data['name']}，证照标识 {identifier}", "Issued, with an identifier of GB/T 36904")
 
     def approval(self) -> None:
         self.tell.chapter("用印", "The approval is sealed, with RSA and with SM2")
@@ -145,8 +145,6 @@ class _Story:
         from formats.pdf.errors import OffThePage
         from seals.sealing import CentrePlacement, Placement
 
-        if not path.is_file():
-            raise NotFound(f"There is no file {path}.", f"没有文件 {path}。")
         data = path.read_bytes()
         for suite, format in (("rsa", "pades"), ("sm2", "gm")):
             name = f"{path.stem}-{suite}.pdf"
@@ -210,7 +208,7 @@ class _Story:
             idempotency_key=f"demo-{self.run}-{name}",
         )
         path = self._keep(name, sealed, f"{suite.upper()} 签章", f"sealed with {suite.upper()}")
-        self.tell.line(f"{name}：{format} {level}，{suite.upper()}", f"{name}: {format} {level}, {suite.upper()}")
+        self.tell.line(f"{name}：{suite.upper()}，B-{level} 级", f"sealed with {suite.upper()}, level B-{level}")
         return path
 
     def _show(self, zh: str, en: str, path: Path, expected: tuple[str, str]) -> None:

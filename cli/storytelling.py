@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.output import emit, err, say
 from cli.state import STATE
+from crypto.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,6 +66,9 @@ def tell(home: Path, pdfs: Sequence[Path]) -> int:
     from ceremonies.founding import found
     from ceremonies.node import Node
 
+    for path in pdfs:
+        if not path.is_file():
+            raise NotFound(f"There is no file {path}.", f"没有文件 {path}。")
     console = err() if STATE.json else _stage()
     console.print()
     console.print("[bold red]▣ 信印 Xinyin[/]  [bold]演示[/] [dim]demo[/]")

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened() -> Iterator[tuple[Node, Actor]]:
-    """The node of this run's home and whoever acts: ``--as ACCOUNT``, else the local operator."""
+    """The node of this run's home and whoever acts: ``--as ACCOUNT``, else the local operator.
+
+    What the command put on record is numbered before it ends, unless a worker runs that does it.
+    """
     from ceremonies.node import Node
 
     node = Node.open(STATE.home)
     try:
         yield node, node.actor(STATE.account)
+        node.settle()
     finally:
         node.close()
 
