@@ -18,6 +18,7 @@ import pypdfium2 as pdfium
 from policies.verification import VerificationPolicy
 
 _ONE_AT_A_TIME = threading.Lock()  # PDFium is not made for threads
+_MAX_KEPT = 24  # pages of the current revision kept as pictures: 2 MB each for A4
 _MARGIN = 3.0  # points around a later seal that do not count: line ends and smoothing reach over its rectangle
 
 
@@ -37,13 +38,16 @@ def compare(
     policy: VerificationPolicy,
     *,
     form: bool = True,
+    drawn: dict[int, _Picture] | None = None,
 ) -> RenderedComparison:
     """Draw both revisions page by page and compare every pixel outside of ``areas``.
 
     :param areas: page number → rectangles in points of default user space where later seals and fields may show
     :param form: draw form fields too; a caller leaves them out where there are none but seals, whose pictures take longest to
         draw and whose objects it has compared one by one
+    :param drawn: keeps pages of ``after`` between calls about the same ``after``, so that a file with many seals is drawn once
     """
+    drawn = {} if drawn is None else drawn
     result = RenderedComparison()
     try:
         with _ONE_AT_A_TIME, pdfium.PdfDocument(before) as old, pdfium.PdfDocument(after) as new:
@@ -51,14 +55,17 @@ def compare(
                 opened.init_forms()  # without it PDFium leaves out what form fields show
             for index in range(min(len(old), len(new), policy.limits.rendered_pages)):
                 result.compared += 1
-                if not _same_page(old, new, index, areas.get(index + 1, []), policy.limits.rendered_pixels, form):
+                holes = areas.get(index + 1, [])
+                if not _same_page(old, new, index, holes, policy.limits.rendered_pixels, form, drawn):
                     result.different.append(index + 1)
     except (pdfium.PdfiumError, ValueError, OverflowError, MemoryError):
         result.failed = True
     return result
 
 
-def _same_page(old: Any, new: Any, index: int, areas: list[list[float]], max_pixels: int, form: bool) -> bool:
+def _same_page(
+    old: Any, new: Any, index: int, areas: list[list[float]], max_pixels: int, form: bool, drawn: dict[int, _Picture]
+) -> bool:
     """Whether one page looks the same in both, one pixel a point (fewer where the page is huge)."""
     first, second = old[index], new[index]
     try:
@@ -66,7 +73,11 @@ def _same_page(old: Any, new: Any, index: int, areas: list[list[float]], max_pix
         if size != second.get_size():
             return False
         scale = min(1.0, math.sqrt(max_pixels / max(1.0, size[0] * size[1])))
-        a, b = (_draw(page, scale, form) for page in (first, second))
+        a, b = _draw(first, scale, form), drawn.get(index) or _draw(second, scale, form)
+        if len(drawn) < _MAX_KEPT:
+            drawn[index] = b
+        if a.pixels == b.pixels:
+            return True
         holes = [_to_pixels(second, rect, a.width, a.height) for rect in areas]
         return not any(_differs(a, b, y, holes) for y in range(a.height))
     finally:
@@ -79,12 +90,12 @@ class _Picture:
     width: int
     height: int
     stride: int
-    pixels: memoryview
+    pixels: bytes  # a memoryview would be compared element by element
 
 
 def _draw(page: Any, scale: float, form: bool) -> _Picture:
     bitmap = page.render(scale=scale, grayscale=False, draw_annots=True, may_draw_forms=form, rev_byteorder=False)
-    return _Picture(bitmap.width, bitmap.height, bitmap.stride, memoryview(bytes(bitmap.buffer)))
+    return _Picture(bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer))
 
 
 def _differs(a: _Picture, b: _Picture, y: int, holes: list[tuple[int, int, int, int]]) -> bool:

@@ -173,6 +173,7 @@ class _DocumentVerification:
         data = self.document.data
         budget = self.policy.limits.rendered_pages
         level = self.policy.level("rendered-difference")
+        drawn: dict[int, Any] = {}
         form = any(f.kind != "/Sig" for f in pdf.fields(self.document.pdf))
         for end in ends[:-1]:
             if budget <= 0 or level == "IGNORE":
@@ -181,7 +182,7 @@ class _DocumentVerification:
             for step in (steps[e] for e in ends[:-1] if e >= end):
                 for page, rects in (step.areas if step else {}).items():
                     areas.setdefault(page, []).extend(rects)
-            result = rendering.compare(data[:end], data, areas, self.policy, form=form)
+            result = rendering.compare(data[:end], data, areas, self.policy, form=form, drawn=drawn)
             budget -= max(1, result.compared)
             annotated = any(s and s.severity is ChangeClass.ANNOTATION for s in steps.values())
             for one in (j for j in judged if j.signature.covered_end == end):
