@@ -17,6 +17,12 @@ from formats.x509 import Certificate, Subject
 from store.db import Database
 from tests.integration.ca_world import World
 
+ON_POSTGRESQL = (
+    "test_parallel_issuing_and_holds_lose_nothing",
+    "test_an_answer_signed_before_a_hold_is_not_kept_after_it",
+    "test_two_processes_see_each_others_changes_at_once",
+)
+
 
 @pytest.fixture
 def world(tmp_path: Path, database: Database) -> World:
