@@ -57,9 +57,9 @@ def verify(
     documents = [(path, _read(path)) for path in files]
     context = _context(trust or [], pin or [], moment, offline)
     from verify.schemas import exit_status
-    from verify.service import verify_bytes
+    from verify.worker import verify_many
 
-    verdicts = [verify_bytes(data, name=path.name, context=context) for path, data in documents]
+    verdicts = verify_many([(path.name, data) for path, data in documents], context)
 
     def human(console: Console) -> None:
         for verdict in verdicts:
@@ -125,6 +125,10 @@ def _has_service() -> bool:
 
 
 def _as_report(verdict: dict[str, Any], report: Report) -> dict[str, Any]:
+    if report is Report.etsi:
+        from verify.report import etsi
+
+        verdict = etsi(verdict)
     return plain(verdict)  # type: ignore[no-any-return]
 
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from formats.x509 import Certificate
 from verify.channel import ChannelClosed, receive, send
 from verify.reasons import Reason, reason
 from verify.schemas import Verdict, VerificationContext
-from verify.service import unreadable
+from verify.service import unreadable, verify_bytes
 
 WALL_SECONDS = 60.0
 CPU_SECONDS = 40
@@ -185,6 +185,20 @@ class IsolatedVerifier:
             if "verdict" in frame:
                 return _checked(frame["verdict"], context)
             send(process.outgoing, {"answer": _answer(frame, context)})
+
+
+def verify_many(documents: Iterable[tuple[str, bytes]], context: VerificationContext) -> list[dict[str, Any]]:
+    """Verdicts on a few named documents, one after another in one parser process that ends with them.
+
+    Windows has no such limits on processes: there they are read in this one.
+    """
+    if sys.platform == "win32":
+        return [verify_bytes(data, name=name, context=context) for name, data in documents]
+    verifier = IsolatedVerifier(1)
+    try:
+        return [verifier.verify(data, name=name, context=context) for name, data in documents]
+    finally:
+        verifier.close()
 
 
 def _why(process: _Process, status: int) -> Reason:
