@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine must not fail a test: how long one example takes is nobody's promise here.
+settings.register_profile("xinyin", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("xinyin")
 
 ROOT = Path(__file__).resolve().parent.parent
 

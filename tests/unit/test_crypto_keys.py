@@ -213,7 +213,7 @@ def test_p256_near_misses_are_refused() -> None:
         assert not key.public_key.verify(MESSAGE, wrong, ECDSA_P256_SHA256)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=80))
 def test_no_bytes_make_signature_reading_fail_otherwise_than_by_name(data: bytes) -> None:
     for reader in (sm2.der_to_raw, sm2.normalise_signature, sm2.raw_to_der):
@@ -225,7 +225,7 @@ def test_no_bytes_make_signature_reading_fail_otherwise_than_by_name(data: bytes
     assert KEYS[Suite.SM2].public_key.verify(MESSAGE, data) is False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(r=st.integers(1, sm2.N - 1), s=st.integers(1, sm2.N - 1))
 def test_signature_encodings_are_one_value(r: int, s: int) -> None:
     raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")

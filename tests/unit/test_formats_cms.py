@@ -260,7 +260,7 @@ def test_signatures_of_real_pdfs_are_read(corpus: Path) -> None:
     assert read >= 40
 
 
-@settings(max_examples=400, deadline=1000)
+@settings(max_examples=400)
 @given(st.binary(max_size=300))
 def test_random_bytes_are_refused_by_name(data: bytes) -> None:
     """Also wrapped so that the outer layers are right: indefinite lengths, deep nesting, absurd integers."""
