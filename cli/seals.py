@@ -114,17 +114,22 @@ Where = Annotated[
     str | None, typer.Option("--at", help="页,X毫米,Y毫米：印章中心，自页面左上角 / PAGE,X_MM,Y_MM of the centre")
 ]
 Keyword = Annotated[str | None, typer.Option("--keyword", help="盖在此文字处 / over this text")]
+Straddle = Annotated[
+    str | None, typer.Option("--straddle", help="骑缝章 / over one edge of all pages: right, left, top, bottom")
+]
 Format = Annotated[str | None, typer.Option("--format", help="pades, gm, gm35275")]
 Suite = Annotated[str | None, typer.Option("--suite", help="rsa, p256, sm2")]
 Level = Annotated[str, typer.Option("--level", help="B, T, LT, LTA")]
 
 
-def _placement(at: str | None, keyword: str | None) -> Any:
+def _placement(at: str | None, keyword: str | None, straddle: str | None = None) -> Any:
     """What the options say of the place; the default is the foot of the last page, where the signature line is."""
-    from seals.sealing import KeywordPlacement, Placement
+    from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
 
-    if at and keyword:
-        raise Usage("Give either --at or --keyword.", "--at 与 --keyword 只能选一个。")
+    if sum(map(bool, (at, keyword, straddle))) > 1:
+        raise Usage("Give one of --at, --keyword and --straddle.", "--at、--keyword 与 --straddle 只能选一个。")
+    if straddle:
+        return StraddlePlacement.at(straddle)
     if keyword:
         return KeywordPlacement(keyword)
     page, x, y = place(at or "1,150,240")
@@ -141,12 +146,13 @@ def apply(
     level: Level = "B",
     at: Where = None,
     keyword: Keyword = None,
+    straddle: Straddle = None,
     application: Application = None,
     idempotency_key: Key = None,
 ) -> None:
     """在 PDF 上加盖印章 / seal a PDF."""
     data = read_file(document)
-    placement = _placement(at, keyword)
+    placement = _placement(at, keyword, straddle)
     with opened() as (node, actor):
         impression, sealed = node.seals.apply(
             actor,
@@ -180,6 +186,7 @@ def batch(
     level: Level = "B",
     at: Where = None,
     keyword: Keyword = None,
+    straddle: Straddle = None,
     application: Application = None,
 ) -> int:
     """为文件夹内的每个 PDF 盖章；中断后再次运行会接着做 / seal every PDF of a folder; run it again to carry on.
@@ -192,7 +199,7 @@ def batch(
 
     if not folder.is_dir():
         raise NotFound(f"There is no folder {folder}.", f"没有文件夹 {folder}。")
-    placement = _placement(at, keyword)
+    placement = _placement(at, keyword, straddle)
     out.mkdir(parents=True, exist_ok=True)
     documents = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".pdf" and p.is_file())
     items: list[dict[str, Any]] = []

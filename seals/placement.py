@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from crypto.errors import BadInput
 from formats.pdf.appearance import Appearance
@@ -15,6 +15,7 @@ from formats.pdf.signing import Widget
 from seals import pyhanko_path
 from seals.picture import Picture
 
+Edge = Literal["right", "left", "top", "bottom"]
 MAX_STRADDLED = 2_000
 MAX_SLICES = 20
 """Slices of one seal across pages: at 42 mm a slice is then 2 mm wide, about the least that can be told apart."""
@@ -69,7 +70,14 @@ class PointPlacement:
 class StraddlePlacement:
     """骑缝章: one seal cut over an edge of all pages, in the middle of that edge; read together, the pages show it whole."""
 
-    edge: Literal["right", "left", "top", "bottom"]
+    edge: Edge
+
+    @classmethod
+    def at(cls, edge: str) -> StraddlePlacement:
+        """:raises StraddleImpossible: no such edge"""
+        if edge not in get_args(Edge):
+            raise StraddleImpossible("Choose the edge right, left, top or bottom.", "骑缝边须为 right、left、top 或 bottom。")
+        return cls(cast(Edge, edge))
 
 
 PagePlacement = Placement | CentrePlacement | PointPlacement

@@ -229,6 +229,9 @@ class _Job:
     def _seal_fast(self, data: Buffer, placement: PagePlacement | StraddlePlacement, repaired: bool) -> SealedPdf:
         pdf = PdfFile(data)
         existing = existing_signatures(pdf)
+        if not existing.signatures and not pdf.references.is_tidy():
+            # May be repaired, as there is no signature to lose; then every reader can follow it.
+            raise OutsideCommonCase("its cross-references are untidy")
         appender = Appender(pdf)
         widgets = self._widgets(pdf, placement)
         spec = self.field_spec(existing.names, widgets)

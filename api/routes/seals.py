@@ -114,6 +114,9 @@ def apply(
     x_mm: Annotated[float | None, Form(description="Centre of the seal, from the left edge of the displayed page")] = None,
     y_mm: Annotated[float | None, Form(description="Centre of the seal, from the top edge of the displayed page")] = None,
     keyword: Annotated[str | None, Form(max_length=200, description="Seal over this text instead of at a place")] = None,
+    straddle: Annotated[
+        Literal["right", "left", "top", "bottom"] | None, Form(description="One seal cut over this edge of all pages")
+    ] = None,
     format: Annotated[Literal["pades", "gm", "gm35275"] | None, Form()] = None,
     suite: Annotated[Literal["rsa", "p256", "sm2"] | None, Form()] = None,
     level: Annotated[Literal["B", "T", "LT", "LTA"], Form()] = "B",
@@ -129,7 +132,7 @@ def apply(
         format=format,
         suite=suite,
         level=level,
-        placement=placement(page, x_mm, y_mm, keyword),
+        placement=placement(page, x_mm, y_mm, keyword, straddle),
         matter=matter,
         application=application,
         idempotency_key=idempotency_key,
@@ -138,19 +141,23 @@ def apply(
     return JSONResponse({**found, "document_url": f"/api/v1/impressions/{found['id']}/document"}, 201)
 
 
-def placement(page: int | None, x_mm: float | None, y_mm: float | None, keyword: str | None) -> Any:
+def placement(
+    page: int | None, x_mm: float | None, y_mm: float | None, keyword: str | None, straddle: str | None = None
+) -> Any:
     """What a form says of the place.
 
     :raises BadInput: neither a whole place nor a keyword
     """
-    from seals.sealing import KeywordPlacement, Placement
+    from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
 
+    if straddle:
+        return StraddlePlacement.at(straddle)
     if keyword:
         return KeywordPlacement(keyword)
     if page is None or x_mm is None or y_mm is None:
         raise BadInput(
-            "Say where the seal goes: page, x_mm and y_mm, or a keyword.",
-            "请说明盖章位置：page、x_mm、y_mm，或关键字 keyword。",
+            "Say where the seal goes: page, x_mm and y_mm, or a keyword, or an edge to straddle.",
+            "请说明盖章位置：page、x_mm、y_mm，或关键字 keyword，或骑缝边 straddle。",
         )
     return Placement(page, x_mm, y_mm)
 

@@ -19,6 +19,7 @@ _TABLE = re.compile(rb"[\x00\t\n\x0c\r ]{0,1024}+xref[\x00\t\n\x0c\r ]{1,1024}+"
 _SUBSECTION = re.compile(rb"(\d{1,10})[ \t]+(\d{1,10})[ \t]*(?:\r\n|\r|\n)")
 _TRAILER = re.compile(rb"[\x00\t\n\x0c\r ]{0,1024}+trailer")
 _ENTRY = re.compile(rb"(\d{10}) (\d{5}) ([nf])(?: \r| \n|\r\n)")
+_ENTRIES = re.compile(rb"(?:\d{10} \d{5} [nf](?: \r| \n|\r\n))*+")
 _OBJECT = re.compile(rb"[\x00\t\n\x0c\r ]{0,1024}+(\d{1,10})[\x00\t\n\x0c\r ]{1,64}+(\d{1,5})[\x00\t\n\x0c\r ]{1,64}+obj")
 
 
@@ -41,6 +42,10 @@ class Table:
     @property
     def size(self) -> int:
         return max((first + count for first, count, _ in self.subsections), default=0)
+
+    def is_tidy(self) -> bool:
+        """Whether every entry is written as the standard says; other readers stumble over one that they do not even need."""
+        return all(_ENTRIES.fullmatch(self.data, offset, offset + 20 * count) for _, count, offset in self.subsections)
 
     def lookup(self, number: int) -> Entry | bool | None:
         """The entry; False where the object is free; None where this section says nothing of it."""
@@ -98,6 +103,10 @@ class CrossReferences:
     is_stream: bool
     encrypted: bool
     subsections: int
+
+    def is_tidy(self) -> bool:
+        """See :meth:`Table.is_tidy`."""
+        return all(section.is_tidy() for section in self.sections if isinstance(section, Table))
 
     @property
     def size(self) -> int:

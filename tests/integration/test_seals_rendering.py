@@ -162,4 +162,6 @@ def test_many_pages_share_several_seals_and_one_page_is_refused() -> None:
         widths = [float(page.obj.Annots[0].Rect[2] - page.obj.Annots[0].Rect[0]) * 25.4 / 72 for page in pdf.pages]
     assert [round(width, 2) for width in widths] == [3.0] * 28 + [3.23] * 13
     with pytest.raises(StraddleImpossible):
-        seal_pdf(pdf_samples.plain(1), material(), StraddlePlacement("right"), when=NOW)
+        seal_pdf(pdf_samples.plain(1), material(), StraddlePlacement.at("right"), when=NOW)
+    with pytest.raises(StraddleImpossible):
+        StraddlePlacement.at("middle")
