@@ -74,9 +74,10 @@ class World:
     home: Path
     mode: str = "development"
     offset: timedelta = field(default_factory=timedelta)
+    database: Database | None = None
 
     def __post_init__(self) -> None:
-        self.db = Database.open(f"sqlite:///{self.home}/db.sqlite")
+        self.db = self.database or Database.open(f"sqlite:///{self.home}/db.sqlite")
         self.db.migrate()
         self.blobs = BlobStore(self.home / "blobs")
         self.keys = RecordingKeys()
