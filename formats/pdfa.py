@@ -272,6 +272,7 @@ _RESOURCE_OPERATORS: dict[str, str] = {
     "sh": "/Shading",
 }
 _CMYK_OPERATORS = frozenset(("k", "K"))
+_LOOKED_AT = " ".join([*_RESOURCE_OPERATORS, *_CMYK_OPERATORS])
 
 
 class _Walk:
@@ -289,7 +290,7 @@ class _Walk:
                 return
             self._seen.add(holder.objgen)
         used: dict[str, set[str]] = {}
-        for instruction in pikepdf.parse_content_stream(holder):
+        for instruction in pikepdf.parse_content_stream(holder, _LOOKED_AT):
             operands, name = instruction.operands, str(instruction.operator)
             if name in _CMYK_OPERATORS:
                 yield Finding("device-colour", "6.2.4.3", "DeviceCMYK is used without a CMYK output intent", where)
