@@ -27,10 +27,26 @@ class HsmConfig:
     database_url: str
     region: str
     profile: Profile
-    library: Path
+    library_name: str
     main_token: str
     root_token: str
     sessions: int
+
+    @property
+    def library(self) -> Path:
+        """The PKCS#11 library, looked for (and, for our own, built) only by those who open tokens.
+
+        :raises DriverMissing: no path is configured, or our own cannot be built
+        """
+        if self.library_name == "devtoken":
+            return devtoken.library_path()
+        if not self.library_name:
+            raise DriverMissing(
+                f"The profile {self.profile.name} needs the path of the vendor's PKCS#11 library; "
+                "give it in node.toml as [hsm] library.",
+                f"厂商配置 {self.profile.name} 需要指定其 PKCS#11 库的路径；请在 node.toml 的 [hsm] library 中填写。",
+            )
+        return Path(self.library_name)
 
     @property
     def socket(self) -> Path:
@@ -87,21 +103,8 @@ def load_config(home: Path) -> HsmConfig:
         database_url=str(url or f"sqlite:///{home / 'db.sqlite'}"),
         region=str(data.get("region", "000000")),
         profile=profile,
-        library=_library(hsm.get("library"), profile),
+        library_name=str(hsm.get("library") or profile.library or ""),
         main_token=str(hsm.get("main_token", MAIN)),
         root_token=str(hsm.get("root_token", ROOT)),
         sessions=int(hsm.get("sessions", min(8, max(4, (os.cpu_count() or 1) * 2)))),
     )
-
-
-def _library(configured: object, profile: Profile) -> Path:
-    named = str(configured or profile.library or "")
-    if named == "devtoken":
-        return devtoken.library_path()
-    if not named:
-        raise DriverMissing(
-            f"The profile {profile.name} needs the path of the vendor's PKCS#11 library; give it in "
-            "node.toml as [hsm] library.",
-            f"厂商配置 {profile.name} 需要指定其 PKCS#11 库的路径；请在 node.toml 的 [hsm] library 中填写。",
-        )
-    return Path(named)

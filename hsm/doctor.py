@@ -39,14 +39,15 @@ def checks(home: Path) -> Iterator[Check]:
     """Every link in order; after the first that breaks, those that hang on it are left out."""
     try:
         config = load_config(home)
+        library = config.library
     except XinyinError as exc:
         yield _failed("configuration", exc)
         return
     yield Check(
         "configuration",
         True,
-        f"Profile {config.profile.name}, library {config.library}, {config.mode}.",
-        f"厂商配置 {config.profile.name}，库 {config.library}，模式 {config.mode}。",
+        f"Profile {config.profile.name}, library {library}, {config.mode}.",
+        f"厂商配置 {config.profile.name}，库 {library}，模式 {config.mode}。",
     )
     yield _files(config)
     yield _socket(config)

@@ -33,8 +33,8 @@ _locking: dict[str, bool] = {}
 _guard = threading.Lock()
 
 
-def open_library(path: Path) -> Any:
-    """The library, initialised with ``CKF_OS_LOCKING_OK``.
+def open_library(path: Path, *, fresh: bool = False) -> Any:
+    """The library, initialised with ``CKF_OS_LOCKING_OK``; ``fresh`` finalises it first if it was initialised before.
 
     python-pkcs11 0.10 calls ``C_Initialize(NULL)``, which promises that only one thread will ever call: two threads on two
     SoftHSM2 sessions then crash the process. So the slot of C_Initialize in the library's function list is filled, before
@@ -46,7 +46,11 @@ def open_library(path: Path) -> Any:
         try:
             if str(path) not in _patched:
                 _patched[str(path)] = _patch(path)
-            return pkcs11.lib(str(path))
+            known = str(path) in pkcs11._loaded and pkcs11._loaded[str(path)].initialized
+            library = pkcs11.lib(str(path))
+            if known and fresh:
+                library.reinitialize()
+            return library
         except (OSError, AttributeError, PKCS11Error) as exc:
             raise DriverMissing(
                 f"The PKCS#11 library {path} cannot be used ({type(exc).__name__}); install it or correct [hsm] "

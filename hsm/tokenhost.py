@@ -76,7 +76,8 @@ class TokenHost:
         if config.is_softhsm_based:
             os.environ["SOFTHSM2_CONF"] = str(config.softhsm_conf)  # read by C_Initialize: one home at a time in a process
         self.config = config
-        self._library = open_library(config.library)
+        # Fresh, because a library that some earlier home left initialised would still serve that home's store.
+        self._library = open_library(config.library, fresh=config.is_softhsm_based)
         self._slots = {
             label: TokenSlot(self._library, label, partial(read_pin, config, label), config.sessions)
             for label in (config.main_token, config.root_token)
@@ -85,7 +86,11 @@ class TokenHost:
         self._making = threading.Lock()
         self._software: dict[str, SoftwareKey] = {}
         if config.mode == "production":
-            self._refuse_stand_ins()
+            try:
+                self._refuse_stand_ins()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Log out everywhere and finalise the library."""

@@ -490,6 +490,28 @@ def test_a_second_home_in_one_process_signs_with_its_own_tokens(home: Home, tmp_
         second.close()
 
 
+def test_a_home_that_could_not_be_opened_leaves_nothing_behind_for_the_next(tmp_path: Path) -> None:
+    """Refused after its library was initialised; the next home in that process must see its own store."""
+    import subprocess
+    import sys
+
+    first, second = Home(tmp_path / "first"), Home(tmp_path / "second")
+    key = second.active("tsa", "sm2")
+    first.close()
+    second.close()
+    with (first.path / "node.toml").open("a") as file:
+        file.write('[hsm]\nmain_token = "no-such-token"\n')
+    code = (
+        "import sys; from pathlib import Path; from hsm.signer import open_custodian; from hsm.errors import TokenMissing\n"
+        "try: open_custodian(Path(sys.argv[1])).status()\n"
+        "except TokenMissing: pass\n"
+        "open_custodian(Path(sys.argv[2])).sign(sys.argv[3], b'Xinyin probe: x', 'sm2-sm3', 'probe')\n"
+    )
+    root = str(Path(__file__).resolve().parents[2])
+    arguments = [sys.executable, "-c", code, str(first.path), str(second.path), key]
+    assert subprocess.run(arguments, cwd=root, check=False, timeout=60).returncode == 0
+
+
 def test_after_a_fork_the_child_signs_through_its_parent(home: Home) -> None:
     key = home.active("tsa", "p256")
     home.keys.probe(key)

@@ -44,7 +44,7 @@ def test_a_profile_that_makes_no_sense_is_refused_by_name(tmp_path: Path, text: 
 def test_a_vendors_profile_asks_for_the_vendors_library(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_text('[hsm]\nprofile = "luna"\n')
     with pytest.raises(DriverMissing, match=r"node\.toml"):
-        load_config(tmp_path)
+        _ = load_config(tmp_path).library
 
 
 @pytest.mark.parametrize(
