@@ -44,10 +44,14 @@ class Placement:
 
 @dataclass(frozen=True)
 class KeywordPlacement:
-    """The seal's centre goes on the middle of a text. ``occurrence`` counts through the document: 0 the first, -1 the last."""
+    """The seal's centre goes on the middle of a text.
+
+    ``occurrence`` counts through the document: 0 the first, -1 the last; None is the last that stands alone on its line, as an
+    organ's name does above the date, else the last.
+    """
 
     keyword: str
-    occurrence: int = -1
+    occurrence: int | None = None
 
 
 @dataclass(frozen=True)

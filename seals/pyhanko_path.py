@@ -194,7 +194,7 @@ def add_validation_material(document: bytes, certificates: Any, ocsps: Any, crls
     return _ask({"job": "store", **lists}, document)[1]
 
 
-def find_text(document: Buffer, text: str, occurrence: int) -> tuple[int, float, float] | None:
+def find_text(document: Buffer, text: str, occurrence: int | None) -> tuple[int, float, float] | None:
     """Page (from 1) and middle (user space) of a text, found by pdfium; None where it does not occur that often."""
     answer, _ = _ask({"job": "find", "text": text, "occurrence": occurrence}, document)
     return (answer["page"], answer["x"], answer["y"]) if answer.get("page") else None

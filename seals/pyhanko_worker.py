@@ -292,27 +292,30 @@ def _store(request: dict[str, Any], document: bytes) -> Answer:
 
 
 def _find(request: dict[str, Any], document: bytes) -> Answer:
-    """Where a text stands: page and the middle of its first line, in user space."""
+    """Where a text stands: page and the middle of its first line, in user space (see KeywordPlacement)."""
     try:
         pdf = pypdfium2.PdfDocument(document)
     except pypdfium2.PdfiumError as exc:
         if pdfium.FPDF_GetLastError() == pdfium.FPDF_ERR_PASSWORD:
             raise PasswordNeeded from exc
         raise DamagedBeyondRepair(_reason(exc)) from exc
-    found: list[tuple[int, float, float]] = []
-    wanted = request["occurrence"]
+    wanted: int | None = request["occurrence"]
     pages = range(min(len(pdf), MAX_PAGES_SEARCHED))
-    for index in pages if wanted >= 0 else reversed(pages):
-        here = [(index + 1, x, y) for x, y in _occurrences(pdf[index], request["text"])]
-        found += here if wanted >= 0 else reversed(here)
-        position = wanted if wanted >= 0 else -1 - wanted
-        if position < len(found):
-            page, x, y = found[position]
-            return {"page": page, "x": x, "y": y}, b""
-    return {"page": 0}, b""
+    backwards = wanted is None or wanted < 0
+    last, passed = None, 0
+    for index in reversed(pages) if backwards else pages:
+        here = list(_occurrences(pdf[index], request["text"]))
+        for x, y, alone in reversed(here) if backwards else here:
+            place = {"page": index + 1, "x": x, "y": y}
+            last = last or place
+            if alone if wanted is None else passed == (wanted if wanted >= 0 else -1 - wanted):
+                return place, b""
+            passed += 1
+    return (last if wanted is None and last else {"page": 0}), b""
 
 
-def _occurrences(page: Any, text: str) -> Iterator[tuple[float, float]]:
+def _occurrences(page: Any, text: str) -> Iterator[tuple[float, float, bool]]:
+    """The middle of each occurrence, and whether it stands alone on its line, as a signature line does."""
     content = page.get_textpage()
     searcher = content.search(text, match_case=True)
     while (hit := searcher.get_next()) is not None:
@@ -321,7 +324,11 @@ def _occurrences(page: Any, text: str) -> Iterator[tuple[float, float]]:
         first = boxes[0]
         # A text that runs on to the next line is met in the middle of its first line.
         line = [box for box in boxes if abs(box[1] - first[1]) <= abs(first[3] - first[1])]
-        yield (min(b[0] for b in line) + max(b[2] for b in line)) / 2, (min(b[1] for b in line) + max(b[3] for b in line)) / 2
+        x = (min(box[0] for box in line) + max(box[2] for box in line)) / 2
+        y = (min(box[1] for box in line) + max(box[3] for box in line)) / 2
+        before = content.get_text_range(max(0, index - 3), min(3, index)).rstrip(" \u3000")
+        after = content.get_text_range(index + count, min(3, content.count_chars() - index - count)).lstrip(" \u3000")
+        yield x, y, before[-1:] in ("", "\r", "\n") and after[:1] in ("", "\r", "\n")
 
 
 if __name__ == "__main__":

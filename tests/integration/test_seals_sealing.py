@@ -12,6 +12,7 @@ from crypto.suites import RSA_PSS_SHA256, Suite
 from formats.pdf.errors import CertifiedAgainstChanges, NoSuchPage, OffThePage, PasswordNeeded
 from seals.sealing import CentrePlacement, KeywordNotFound, KeywordPlacement, Placement, SealedPdf, SealingRefused, seal_pdf
 from tests import pdf_judges, pdf_samples
+from tests.conftest import ROOT
 from tests.pdf_pki import NOW, material, pki
 from tests.tools.seal_corpus import seal_folder
 
@@ -157,5 +158,18 @@ def test_the_seal_goes_onto_a_keyword(tmp_path: Path) -> None:
     assert sealed.page == 3
     assert sealed.rect[1] < 700 < sealed.rect[3]
     assert seal(before, KeywordPlacement("approval", 0)).page == 1
+    assert seal(before, KeywordPlacement("approval", -1)).page == 3
     with pytest.raises(KeywordNotFound):
         seal(before, KeywordPlacement("盖章处"))
+    with pytest.raises(KeywordNotFound):
+        seal(before, KeywordPlacement("approval", 3))
+
+
+def test_of_several_places_with_a_keyword_the_signature_line_is_taken() -> None:
+    """The organ's name also stands in the letterhead, in running text and at the foot of the last page."""
+    approval = (ROOT / "examples" / "approval.pdf").read_bytes()
+    sealed = seal(approval, KeywordPlacement("云江市行政审批局"))
+    left, bottom, right, top = sealed.rect
+    assert sealed.page == 2
+    assert 380 < (left + right) / 2 < 460
+    assert 330 < (bottom + top) / 2 < 370
