@@ -57,7 +57,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.add_middleware(Measured)
     problems.install(app, _problem_page)
     app.mount("/static", StaticFiles(directory=pages.HERE / "static"), name="static")
-    for router in (site.router, desk.router, wellknown.router, *routes.routers):
+    for router in (site.router, desk.router, *routes.routers, wellknown.router):
         app.include_router(router)
     return app
 

@@ -31,12 +31,24 @@ class BodyTooLarge(HTTPException):
         super().__init__(413)
 
 
-class BodyLimit:
-    """Refuses a body over ``limit(path)`` bytes: at once where Content-Length says so, else at the byte that is too many."""
+class TooBusy(HTTPException):
+    """Too many bytes are being received and worked on at once."""
 
-    def __init__(self, app: ASGIApp, limit: Callable[[str], int]) -> None:
+    def __init__(self) -> None:
+        super().__init__(503, headers={"Retry-After": "5"})
+
+
+class BodyLimit:
+    """Refuses a body over ``limit(path)`` bytes: at once where Content-Length says so, else at the byte that is too many.
+
+    :param budget: bytes of bodies that may be held at once, over all requests
+    """
+
+    def __init__(self, app: ASGIApp, limit: Callable[[str], int], budget: int = 2 << 30) -> None:
         self.app = app
         self.limit = limit
+        self.budget = budget
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,11 +66,17 @@ class BodyLimit:
             message = await receive()
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
+                self._held += len(message.get("body", b""))
                 if seen > allowed:
                     raise BodyTooLarge
+                if self._held > self.budget:
+                    raise TooBusy
             return message
 
-        await self.app(scope, counted, send)
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self._held -= seen
 
 
 class SecurityHeaders:

@@ -49,6 +49,7 @@ _SENTENCES: dict[int, tuple[str, str, str]] = {
     406: ("not-acceptable", "No such representation.", "没有所要求的表示形式。"),
     411: ("length-required", "Say how long the body is.", "请给出请求体的长度。"),
     413: ("too-large", "The request is larger than this address takes.", "请求超过了此地址允许的大小。"),
+    503: ("busy", "The service is busy; nothing was done, try again shortly.", "服务繁忙，未作任何处理，请稍后再试。"),
     415: ("unsupported-media-type", "This address takes another media type.", "此地址不接受该媒体类型。"),
 }
 
@@ -116,7 +117,7 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
     def http(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         headers = dict(exc.headers or {})
-        if exc.status_code == 413:
+        if exc.status_code in (413, 503):
             headers["Connection"] = "close"  # what is still being sent is not listened to
         return answer(request, from_status(exc.status_code), headers)
 

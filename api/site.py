@@ -124,7 +124,12 @@ def api_docs(request: Request, session: CurrentSession) -> Response:
     """The operations in one table; no script of another host is needed to read it."""
     described = request.app.openapi()
     operations = [
-        {"method": method.upper(), "path": path, "summary": one.get("summary", ""), "id": one.get("operationId", "")}
+        {
+            "method": method.upper(),
+            "path": path,
+            "means": (one.get("description") or one.get("summary", "")).split("\n")[0],
+            "id": one.get("operationId", ""),
+        }
         for path, methods in described["paths"].items()
         for method, one in methods.items()
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import logging
+import logging.handlers
 import os
 import signal
 import socket
@@ -110,6 +112,7 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
     from ceremonies.node import Node
 
     node = Node.open(home, host=False)
+    _log_to(home / "log" / "service.log")
     listener = _listen(host, PORT if port is None else port)
     supervisor = Supervisor(home, ["signer", "worker"])
     try:
@@ -119,7 +122,7 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
         app = create_app(node, secure_cookies=tls)
         config = uvicorn.Config(
             app,
-            log_level="warning",
+            log_config=None,
             ssl_certfile=str(certificate[0]) if certificate else None,
             ssl_keyfile=str(certificate[1]) if certificate else None,
             timeout_graceful_shutdown=10,
@@ -138,6 +141,18 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
         say("正在停止……", "Stopping…")
         supervisor.stop()
         node.close()
+
+
+def _log_to(path: Path) -> None:
+    """What goes wrong inside goes into a file, with the number that the caller was told; the terminal stays readable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(path, maxBytes=10 << 20, backupCount=5, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for name in ("xinyin", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO if name == "xinyin" else logging.WARNING)
+        logger.addHandler(handler)
+        logger.propagate = False
 
 
 def _listen(host: str, port: int) -> socket.socket:

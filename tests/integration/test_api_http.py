@@ -7,8 +7,9 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -90,7 +91,11 @@ CHANGING = [
     ("POST", "/api/v1/seals/any/revoke", {"json": {"reason": "x"}}),
     ("POST", "/api/v1/impressions", {"files": {"file": b"x"}, "data": {"seal": "any"}}),
     ("POST", "/api/v1/impressions/any/void", {"json": {"reason": "x"}}),
+    ("POST", "/api/v1/applications", {"json": {"purpose": "use-seal", "seal": "any"}}),
+    ("POST", "/api/v1/applications/any/sign-off", {}),
+    ("POST", "/api/v1/applications/any/refuse", {"json": {"reason": "x"}}),
     ("POST", "/api/v1/licences", {"json": {"type": "business-licence", "data": LICENCE}}),
+    ("POST", "/api/v1/licences/any/change", {"json": {"data": LICENCE}}),
     ("POST", "/api/v1/licences/any/suspend", {"json": {"basis": "x"}}),
     ("POST", "/api/v1/licences/any/resume", {"json": {"basis": "x"}}),
     ("POST", "/api/v1/licences/any/revoke", {"json": {"kind": "撤销", "basis": "x"}}),
@@ -103,6 +108,8 @@ READING = [
         "/api/v1/impressions",
         "/api/v1/impressions/any",
         "/api/v1/impressions/any/document",
+        "/api/v1/applications",
+        "/api/v1/applications/any",
         "/api/v1/licences",
         "/api/v1/licences/any",
         "/api/v1/licences/any/document",
@@ -423,3 +430,38 @@ def test_the_openapi_document_names_every_operation_once(service: Service) -> No
     assert described["components"]["schemas"]["Problem"]
     for op in operations:
         assert "responses" in op
+
+
+JUNK = ["\x00", "'\";--", "../../etc/passwd", "🀄" * 50, "x" * 5000, "-1"]
+JSON = {"Content-Type": "application/json"}
+
+
+def test_junk_never_gives_a_server_error(service: Service) -> None:
+    seal = service.seal()["id"]
+    with service.client() as anyone:
+        described = anyone.get("/api/openapi.json").json()["paths"]
+    accounts = ("admin", "keeper", "clerk", "auditor")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(service.client(name)) for name in accounts]
+        for path, methods in described.items():
+            if not path.startswith("/api/v1/"):
+                continue
+            for number, junk in enumerate(JUNK):
+                address = re.sub(r"\{\w+\}", quote(junk, safe="") or "%20", path)
+                client = clients[number % len(clients)]
+                for method in methods:
+                    answers = [
+                        client.request(method, address, params={"limit": junk, "cursor": junk, "at": junk, "seal": junk})
+                    ]
+                    if method == "post":
+                        answers += [
+                            client.post(address, content=junk.encode(), headers=JSON),
+                            client.post(address, json={"type": junk, "data": {junk: junk}, "reason": junk, "basis": junk}),
+                            client.post(address, data={"seal": junk, "page": junk, "x_mm": junk}, files={"file": (junk, b"x")}),
+                        ]
+                    for answer in answers:
+                        assert answer.status_code < 500, (method, address, answer.text)
+        for x in ("nan", "inf", "-1", "1e308"):
+            odd = apply(clients[1], seal, x_mm=x)
+            assert odd.status_code < 500, odd.text
+            assert odd.status_code >= 400, x
