@@ -88,6 +88,7 @@ class SealRegistry:
         centre: str | None = None,
         suites: Sequence[str] = ("sm2", "rsa", "p256"),
         sample: bool = True,
+        picture: Picture | None = None,
         approved_application: str | None = None,
         idempotency_key: str | None = None,
     ) -> dict[str, Any]:
@@ -97,16 +98,22 @@ class SealRegistry:
         :param label: the horizontal lower line, such as 行政审批专用章
         :param centre: text in place of the star (the tax number of an invoice seal)
         :param sample: the picture says 样本
+        :param picture: of the real seal (:func:`seals.picture.imported`) in place of a drawn one; never a sample
         :raises ApplicationNeeded: without that mark and without an application to make this seal that was signed off
         :raises BadPicture: what cannot be drawn; :raises BadSeal: an owner or suite that makes no sense
         """
         order = _order(owner_name, owner_uscc, name, kind, label, centre, suites, sample, approved_application)
-        picture = picture_of(order)
+        if picture is not None and sample:
+            raise BadSeal(
+                "The picture of a real seal does not say 样本; such a seal is made on an approved application (sample=False).",
+                "真实印章图像不带“样本”字样；此类印章须凭已签发的申请制作（sample=False）。",
+            )
+        drawn = picture or picture_of(order)
         rule = self._authorise_creation(actor, order)
-        request = {**vars(order), "suites": [s.value for s in order.suites], "operation": "seal.create"}
+        request = {**vars(order), "suites": [s.value for s in order.suites], "picture": drawn.sha256}
 
         def work(attempt: Attempt) -> Outcome:
-            return Outcome(value=self._workshop.make(order, picture, attempt))
+            return Outcome(value=self._workshop.make(order, drawn, attempt))
 
         def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
             return {"id": self._put_in_force(session, actor, order, outcome.value, rule)}

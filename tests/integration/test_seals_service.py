@@ -23,6 +23,7 @@ from people.schemas import ANONYMOUS
 from policies.authorise import NotAllowed
 from seals import sealing
 from seals.models import ImpressionRow, SealRow
+from seals.picture import draw, imported, standard_spec
 from seals.schemas import (
     ApplicationNeeded,
     ApplicationStateRefused,
@@ -261,6 +262,23 @@ def test_a_seal_without_the_sample_mark_needs_an_application_that_somebody_else_
         world.seals.create(OPERATOR, **wish, approved_application=put["id"])  # type: ignore[arg-type]
     with pytest.raises(ApplicationStateRefused):
         world.seals.applications.refuse(signer, put["id"], reason="太晚")
+
+
+def test_the_picture_of_a_real_seal_is_imported_on_an_approved_application_only(world: World) -> None:
+    picture = imported(draw(standard_spec("statutory-city", "云江市人民政府", sample=False)).png, width_mm=45, height_mm=45)
+    wish = {"owner_name": "云江市人民政府", "owner_uscc": APPROVALS, "kind": "statutory-city", "picture": picture}
+    with pytest.raises(BadSeal):
+        world.seals.create(OPERATOR, **wish)  # type: ignore[arg-type]
+    handler, signer = (
+        staff("account_h", "handler", department=APPROVALS),
+        staff("account_s", "signer_off", department=APPROVALS),
+    )
+    put = world.seals.applications.submit(handler, purpose="make-seal", department=APPROVALS)
+    world.seals.applications.sign_off(signer, put["id"])
+    made = world.seals.create(OPERATOR, **wish, sample=False, approved_application=put["id"])  # type: ignore[arg-type]
+    assert world.seals.picture(made["id"]) == picture
+    _, data = world.seals.apply(OPERATOR, APPROVAL, seal_id=made["id"], placement=AT)
+    assert data.startswith(APPROVAL)
 
 
 def test_a_named_application_to_seal_must_be_for_this_seal_and_document(world: World, seal: dict) -> None:  # type: ignore[type-arg]
