@@ -30,6 +30,7 @@ from formats.x509 import Certificate
 
 LOG_FORMAT = "xinyin-audit-log"
 PROOF_FORMAT = "xinyin-audit-proof"
+_PROOF_FIELDS = {"format", "version", "index", "leaf", "inclusion", "checkpoint", "consistency"}
 _MAX_LINE = 4 * 1024 * 1024
 _MAX_FINDINGS = 1000
 
@@ -270,7 +271,7 @@ def load_keys(data: bytes) -> list[PublicKey]:
 
 def _verify_export(header: dict[str, Any], stream: TextIO, keys: Sequence[PublicKey]) -> LogReport:
     origin, head = header.get("origin"), header.get("head")
-    if header.get("version") != 1 or not isinstance(origin, str) or not isinstance(head, str):
+    if header.get("version") != 1 or len(header) != 4 or not isinstance(origin, str) or not isinstance(head, str):
         raise _bad("its first line is not that of an export")
     checker = LogChecker(origin, keys)
     last = None
@@ -283,10 +284,10 @@ def _verify_export(header: dict[str, Any], stream: TextIO, keys: Sequence[Public
                 f"第 {checker.size} 号记录之后的一行无法读取。",
             )
             break
-        if isinstance(entry.get("checkpoint"), str):
+        if set(entry) == {"checkpoint"} and isinstance(entry["checkpoint"], str):
             last = entry["checkpoint"]
             checker.checkpoint(last)
-        elif isinstance(entry.get("seq"), int) and isinstance(entry.get("leaf"), str):
+        elif set(entry) == {"seq", "leaf"} and type(entry["seq"]) is int and isinstance(entry["leaf"], str):
             checker.leaf(entry["seq"], entry["leaf"])
         else:
             checker.find(
@@ -328,14 +329,10 @@ def _check_extends(checker: LogChecker, said: Checkpoint, earlier: tuple[str, li
 
 def _proof_fields(document: dict[str, Any]) -> tuple[int, str, list[bytes], str, tuple[str, list[bytes]] | None]:
     try:
-        if document["version"] != 1:
-            raise ValueError("version")
-        index, leaf, note, consistency = (
-            document["index"],
-            document["leaf"],
-            document["checkpoint"],
-            document.get("consistency"),
-        )
+        # An unknown field may be a known one misspelt: a check that somebody counts on would silently not happen.
+        if document["version"] != 1 or set(document) != _PROOF_FIELDS:
+            raise ValueError("version or fields")
+        index, leaf, note, consistency = (document[name] for name in ("index", "leaf", "checkpoint", "consistency"))
         if type(index) is not int or not isinstance(leaf, str) or not isinstance(note, str):
             raise TypeError("fields")
         path = [bytes.fromhex(item) for item in document["inclusion"]]

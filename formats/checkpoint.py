@@ -114,9 +114,12 @@ def _signature_line(line: str) -> tuple[str, bytes, bytes]:
 
 def _base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        value = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise _bad("its base64 cannot be read") from exc
+    if base64.b64encode(value).decode("ascii") != text:  # left-over bits: two texts for one value
+        raise _bad("its base64 is not canonical")
+    return value
 
 
 def _bad(why: str) -> BadCheckpoint:
