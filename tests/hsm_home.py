@@ -23,12 +23,14 @@ assert hsm.models  # its tables belong to the metadata
 class Home:
     """``keys`` opens tokens in this process (or talks to the signer that runs)."""
 
-    def __init__(self, path: Path, *, node: str = "") -> None:
+    def __init__(self, path: Path, *, node: str = "", database: str = "") -> None:
         path.mkdir(parents=True, exist_ok=True)
-        (path / "node.toml").write_text(f'region = "{REGION}"\nname = "测试"\nmode = "development"\n{node}\n', encoding="utf-8")
+        url = database or f"sqlite:///{path / 'db.sqlite'}"
+        lines = [f'region = "{REGION}"', 'name = "测试"', 'mode = "development"', f'database = "{url}"', node]
+        (path / "node.toml").write_text("\n".join(lines), encoding="utf-8")
         init_tokens(path)
         self.path = path
-        self.db = Database.open(f"sqlite:///{path / 'db.sqlite'}")
+        self.db = Database.open(url)
         self.db.migrate()
         self.keys = KeyService.open(path, self.db, REGION)
         self.intents = IntentService(self.db, BlobStore(path / "blobs"), REGION)

@@ -372,6 +372,34 @@ def test_routine_uses_are_counted(home: Home) -> None:
     assert home.keys.use_counts(key) == {"tsa": 7}
 
 
+def test_keys_live_and_sign_on_postgresql_too(postgresql_database: Database, tmp_path: Path) -> None:
+    """Roles, the one active key, uses on record by twelve threads at once: with the other database underneath."""
+    home = Home(tmp_path / "pg", database=postgresql_database.url.render_as_string(hide_password=False))
+    try:
+        key = home.keys.generation(home.active("seal_holder", "p256"))
+        attempts = [attempt_for(home, key.id) for _ in range(12)]
+        good: list[bool] = []
+
+        def work(attempt: Attempt) -> None:
+            message = attempt.intent_id.encode()
+            good.append(key.public_key.verify(message, home.keys.signer(key.id, attempt).sign(message)))
+
+        threads = [threading.Thread(target=work, args=(attempt,)) for attempt in attempts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert good == [True] * 12
+        assert [len(uses(home, attempt)) for attempt in attempts] == [1] * 12
+        successor = home.keys.activate(home.keys.stage(key.role_id).id)
+        assert [g.state for g in home.keys.generations(key.role_id)] == ["draining", "active"]
+        home.keys.probe(successor.id)
+        home.keys.close()
+        assert home.keys.use_counts(successor.id) == {"probe": 1}
+    finally:
+        home.close()
+
+
 # -- custody ---
 
 
