@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pikepdf
-from asn1crypto import core
 
 from crypto.errors import XinyinError
+from formats.asn1 import children, header
 from formats.x509 import Certificate
 from verify import pdf as reader
 from verify.chain import intern
@@ -42,25 +42,29 @@ def of_document(pdf: pikepdf.Pdf) -> Evidence:
     return found
 
 
-def of_signature(examined: Examined) -> list[bytes]:
-    """Answers inside the signature: CMS crls, and Adobe's revocationInfoArchival attribute (ISO 32000-2 §12.8.3.3.2)."""
-    if examined.view is None or examined.signer is None:
+def signed_answers(examined: Examined) -> list[bytes]:
+    """Answers that the signer signed along: Adobe's revocationInfoArchival attribute (ISO 32000-2 §12.8.3.3.2)."""
+    if examined.signer is None:
         return []
-    found = list(examined.view.crl_ders[:_MAX_ITEMS])
-    for value in examined.signer.attributes.get(_ADBE_REVOCATION, ())[:4]:
-        found += _archival(value)
-    return found
+    return [der for value in examined.signer.attributes.get(_ADBE_REVOCATION, ())[:4] for der in _archival(value)]
+
+
+def unsigned_answers(examined: Examined) -> list[bytes]:
+    """Answers in the CMS that its signature does not cover (SignedData.crls), so that its timestamps prove nothing of them."""
+    return list(examined.view.crl_ders[:_MAX_ITEMS]) if examined.view is not None else []
 
 
 def _archival(value: bytes) -> list[bytes]:
-    """RevocationInfoArchival ::= SEQUENCE { crl [0] SEQUENCE OF CRL, ocsp [1] SEQUENCE OF OCSPResponse, … }"""
+    """RevocationInfoArchival ::= SEQUENCE { crl [0] SEQUENCE OF CRL, ocsp [1] SEQUENCE OF OCSPResponse, … }, tags explicit."""
     found: list[bytes] = []
     try:
-        for part in core.Sequence.load(value):
-            if part.tag in (0, 1):
-                found += [item.dump() for item in core.SequenceOf.load(part.contents, spec=core.Any)]
-    except Exception:  # noqa: BLE001 - asn1crypto raises what it likes on hostile input
-        return found
+        _, start, end = header(value, 0, len(value))
+        for tag, _, inner, inner_end in children(value, start, end):
+            if tag in (0xA0, 0xA1):
+                _, first, last = header(value, inner, inner_end)
+                found += [value[a:c] for _, a, _, c in children(value, first, last)]
+    except (ValueError, IndexError, XinyinError):
+        return []
     return found[:_MAX_ITEMS]
 
 

@@ -23,6 +23,7 @@ from verify.reasons import Reason, reason
 _EOF = re.compile(rb"startxref\s+\d+\s+%%EOF\s*$")
 _TORN = re.compile("parse error|too many errors|unexpected EOF|unknown token")
 _MAX_DEPTH = 64
+_MAX_EARLIER = 16  # revisions opened in search of signatures that are gone
 _KNOWN_SUBFILTERS = {
     "/adbe.pkcs7.detached",
     "/ETSI.CAdES.detached",
@@ -34,6 +35,10 @@ _KNOWN_SUBFILTERS = {
 
 class PasswordNeeded(Exception):
     """The document is encrypted with a user password."""
+
+
+class TooManySignatures(Exception):
+    """More than the policy allows; leaving some out would judge a part for the whole."""
 
 
 class Damaged(Exception):
@@ -110,7 +115,7 @@ def open_pdf(data: bytes) -> pikepdf.Pdf:
 def read(data: bytes, policy: VerificationPolicy) -> PdfDocument:
     """Open ``data`` and find its signatures.
 
-    :raises PasswordNeeded: :raises Damaged:
+    :raises PasswordNeeded: :raises Damaged: :raises TooManySignatures:
     """
     pdf = open_pdf(data)
     findings: list[Reason] = []
@@ -136,8 +141,9 @@ def read(data: bytes, policy: VerificationPolicy) -> PdfDocument:
             if len(span) != 4 or not data[max(0, span[1]) : max(0, span[2])].strip(b"<>0"):
                 empty_spans.add(span)  # else a value is there under a spoilt name: not empty but damaged
             continue
-        if len(signatures) < policy.limits.signatures:
-            signatures.append(_signature(data, form_field, value, policy))
+        if len(signatures) >= policy.limits.signatures:
+            raise TooManySignatures
+        signatures.append(_signature(data, form_field, value, policy))
     if signatures and any(_TORN.search(str(w)) for w in pdf.get_warnings()):
         findings.append(reason("objects-damaged", policy.level("xref-repaired")))
     _mark_shared_holes(signatures, policy)
@@ -207,13 +213,18 @@ def lost_signatures(document: PdfDocument, policy: VerificationPolicy) -> tuple[
     names: set[str] = set()
     remains: set[tuple[int, ...]] = set()
     pattern = re.compile(rb"/ByteRange\s*\[\s*(\d{1,12})\s+(\d{1,12})\s+(\d{1,12})\s+(\d{1,12})\s*\]")
+    opened = 0
     for match in list(pattern.finditer(data))[: policy.limits.signatures]:
         span = tuple(int(g) for g in match.groups())
         end = span[2] + span[3]
         if span in present or not 0 < end <= len(data) or not data[span[1] : span[2]].strip(b"<>0"):
             continue
         try:
-            owners = [f.name for f in fields(open_pdf(data[:end])) if integers(get(f.node, "/V", "/ByteRange")) == list(span)]
+            opened += 1
+            earlier = open_pdf(data[:end]) if opened <= _MAX_EARLIER else None
+            owners = (
+                [f.name for f in fields(earlier) if integers(get(f.node, "/V", "/ByteRange")) == list(span)] if earlier else []
+            )
         except (PasswordNeeded, Damaged):
             owners = []
         lost = set(owners) - set(document.empty_fields)

@@ -79,6 +79,8 @@ def _verify(data: bytes, name: str, context: VerificationContext) -> dict[str, A
         return unreadable(name, reason("password-needed"), context)
     except pdf.Damaged:
         return unreadable(name, reason("damaged"), context)
+    except pdf.TooManySignatures:
+        return unreadable(name, reason("too-complex"), context)
     return _DocumentVerification(document, name, context).run()
 
 
@@ -293,8 +295,10 @@ class _DocumentVerification:
         judged.proof = TimeProof(best=proven or self.now, proven=proven, not_before=max(earlier, default=None))
         if judged.examined.certificate is None:
             return
-        for der in evidence.of_signature(judged.examined):
+        for der in evidence.signed_answers(judged.examined):
             judge.pool.add(der, proven)
+        for der in evidence.unsigned_answers(judged.examined):
+            judge.pool.add(der, min(covering, default=None))
         judged.trusted = judge.signer_trust(judged.examined, judged.proof)
 
     # Registers: seals and impressions
@@ -339,7 +343,9 @@ class _DocumentVerification:
         register = self.context.impressions
         if register is None:
             return []
-        for digest in _revision_digests(self.document.data):
+        data = self.document.data
+        covered = [hashlib.sha256(data[: j.signature.covered_end]).hexdigest() for j in self.judged if j.signature.byte_range]
+        for digest in dict.fromkeys([*covered, *_revision_digests(data)]):
             known: ImpressionStatus | None = register.status(digest)
             if known is None or known.status == "valid":
                 continue

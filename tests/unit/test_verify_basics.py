@@ -103,3 +103,24 @@ def test_text_from_hostile_files_cannot_steer_a_terminal() -> None:
 def test_padding_is_what_follows_the_first_value() -> None:
     assert split_der(bytes.fromhex("3003020105") + b"\x00" * 5) == (bytes.fromhex("3003020105"), b"\x00" * 5)
     assert split_der(b"\x30\x84\xff\xff\xff\xff") == (b"\x30\x84\xff\xff\xff\xff", b"")
+
+
+def test_revocation_answers_inside_the_signed_attributes_are_found() -> None:
+    """RevocationInfoArchival as Acrobat writes it: crl [0], ocsp [1]."""
+    from crypto.suites import Suite
+    from tests.verify_world import World
+    from verify.evidence import _archival
+
+    world = World(Suite.P256)
+    ocsp, crl = world.ocsp_for(world.seal), world.crl_for(world.seal)
+    assert ocsp is not None
+    assert crl is not None
+
+    def element(tag: int, body: bytes) -> bytes:
+        return bytes([tag, 0x83]) + len(body).to_bytes(3, "big") + body
+
+    value = element(0x30, element(0xA0, element(0x30, crl)) + element(0xA1, element(0x30, ocsp)))
+    assert _archival(value) == [crl, ocsp]
+    assert _archival(b"\x30\x03\x02\x01") == []
+    assert _archival(b"junk") == []
+    assert _archival(b"") == []
