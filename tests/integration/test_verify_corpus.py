@@ -118,3 +118,52 @@ def test_levels_are_named(verdicts: dict[str, dict[str, Any]]) -> None:
     assert first["TEST_ESTEID2018_PAdES_T_enveloped.pdf"] == "PAdES-B-T"
     assert first["pades-ltv.pdf"] == "PAdES-B-LTA"
     assert first["sig-with-ski-sid.pdf"] == "PKCS7"
+
+
+def test_never_milder_than_a_second_opinion(verdicts: dict[str, dict[str, Any]], corpus: Path) -> None:
+    """Where pyHanko has an opinion about later changes, ours is at least as severe; where it has none, ours is there."""
+    severity = {"none": 0, "permitted": 1, "annotation": 2, "undefined": 3}
+    theirs = {"NONE": 0, "LTA_UPDATES": 0, "FORM_FILLING": 1, "ANNOTATIONS": 2, "OTHER": 3}
+    explained = {
+        "pades-ltv.pdf",  # the publisher's control: valid, with two document timestamps
+        "pades-lta-copied-doctst.pdf",  # the publisher finds the signature valid and the timestamp broken, as we do
+        "pades-signed-annot-added.pdf",  # the publisher finds an annotation, as we do
+        "hello_signed_INCSAVE_signed_EDITED.pdf",  # a transplanted signature: it fails before changes are asked about
+    }
+    milder, compared, silent = [], 0, 0
+    for path in sorted((corpus / "pdf-signed").glob("*.pdf")):
+        opinion = _pyhanko_changes(path.read_bytes())
+        silent += not opinion
+        for signature in verdicts[path.name]["signatures"]:
+            level = opinion.get(signature["field"])
+            if level is not None:
+                compared += 1
+                if path.name not in explained and severity[signature["changes_after"]] < theirs[level]:
+                    milder.append((path.name, signature["field"], signature["changes_after"], level))
+    assert not milder, " ".join(map(str, milder))
+    assert compared >= 30, compared
+    assert silent >= 3, silent
+
+
+def _pyhanko_changes(data: bytes) -> dict[str, str]:
+    """Field → modification level, of the signatures for which pyHanko can tell."""
+    import io
+
+    from pyhanko.pdf_utils.reader import PdfFileReader
+    from pyhanko.sign.diff_analysis import DiffResult
+    from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
+
+    found: dict[str, str] = {}
+    try:
+        embedded: list[EmbeddedPdfSignature] = list(PdfFileReader(io.BytesIO(data), strict=False).embedded_signatures)
+    except Exception:  # noqa: BLE001 - it raises what it likes where it has no opinion
+        return found
+    for signature in embedded:
+        try:
+            signature.compute_integrity_info()
+        except Exception:  # noqa: BLE001
+            continue
+        result = signature.diff_result
+        if result is not None:
+            found[signature.field_name] = result.modification_level.name if isinstance(result, DiffResult) else "OTHER"
+    return found
