@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -11,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ca import lint as linting
-from ca.errors import NoSuchAuthority, no_such_certificate
+from ca.errors import CertificateStateRefused, NoSuchAuthority, no_such_certificate
 from ca.issuing import Issuing
 from ca.models import AuthorityRow, CertificateRow
 from ca.outbound import HttpStatusClient
@@ -167,6 +169,27 @@ class CertificateAuthorityService:
         with suppress(XinyinError):  # made when first asked for otherwise
             self.ocsp_for(made)
         return made
+
+    def renew(self, serial: str | int, generation: Generation | None = None, *, actor: str = "system") -> Certificate:
+        """A new certificate with the names, profile and esID of one of ours, for the same key or for the role's next one.
+
+        The node's own services carry the number of their key in their name; it follows the key. CAs are succeeded, not renewed.
+
+        :raises CertificateStateRefused: suspended or revoked, a CA's, or an outside CA's
+        :raises KeyNotInUse: its key is retired or destroyed
+        """
+        found = self.record(serial)
+        if found.origin != "own" or found.status not in ("good", "expired") or found.certificate.is_ca:
+            raise CertificateStateRefused(
+                f"This certificate cannot be renewed: it is {found.status}, {found.profile} of {found.issuer}.",
+                "该证书不能续发：已暂停或吊销，或为 CA 证书，或由外部 CA 签发。",
+                status=found.status,
+            )
+        assert found.generation_id is not None
+        chosen = generation or self.keys.generation(found.generation_id)
+        subject = Subject.of(found.certificate)
+        subject = replace(subject, common_name=re.sub(r" G\d+$", f" G{chosen.number}", subject.common_name))
+        return self.issue(profile=found.profile, generation=chosen, subject=subject, es_id=found.es_id, actor=actor)
 
     def certificates(self, generation_id: str) -> list[Certificate]:
         """Certificates of a key, newest first, whatever their state."""

@@ -77,6 +77,18 @@ def show(serial: Serial) -> None:
         emit({**plain(found), "chain": [c.subject for c in chain], "pem": "".join(c.pem() for c in chain)})
 
 
+@app.command("renew")
+def renew(
+    serial: Serial,
+    generation: Annotated[str | None, typer.Option("--generation", help="缺省为原密钥 / for the role's next key")] = None,
+) -> None:
+    """按原名称续发证书 / a new certificate with the same names, for the same key or the next."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.issue")
+        key = node.keys.generation(generation) if generation else None
+        emit(plain(node.ca.record(node.ca.renew(serial, key, actor=actor.id).serial)))
+
+
 @app.command("expiring")
 def expiring(within: Annotated[int, typer.Option("--days", min=1, help="天数 / days from now")] = 90) -> None:
     """即将到期的证书 / certificates to renew soon."""

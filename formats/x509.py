@@ -86,6 +86,18 @@ def _usual_spki(spki: bytes) -> bytes:
     return _SM2_USUAL + spki[len(_SM2_ODD) :] if spki.startswith(_SM2_ODD) else spki
 
 
+_SUBJECT_PARTS = (
+    ("2.5.4.6", "country", 2),
+    ("2.5.4.8", "province", 128),
+    ("2.5.4.7", "locality", 128),
+    ("2.5.4.10", "organization", 64),
+    ("2.5.4.97", "organization_identifier", 64),
+    ("2.5.4.11", "unit", 64),
+    ("2.5.4.3", "common_name", 64),
+)
+"""Type, field of :class:`Subject` and upper bound (RFC 5280 appendix A), in the order of GB/T 20518."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """A distinguished name in the order of GB/T 20518: C, ST, L, O, organizationIdentifier, OU, CN. All but C is UTF8String.
@@ -101,19 +113,28 @@ class Subject:
     locality: str = ""
     country: str = "CN"
 
+    @classmethod
+    def of(cls, certificate: Certificate) -> Subject:
+        """The subject of a certificate that was built from one. :raises NameRefused: it holds other parts, or one twice"""
+        fields = {oid: field for oid, field, _ in _SUBJECT_PARTS}
+        found: dict[str, str] = {}
+        for rdn in certificate.asn1.subject.chosen:
+            for attribute in rdn:
+                part = fields.get(attribute["type"].dotted)
+                if part is None or part in found:
+                    raise NameRefused(
+                        "The certificate's name has parts that our names have not; give the new name in full.",
+                        "证书名称含有本系统不使用的项；请完整填写新名称。",
+                        part=attribute["type"].dotted,
+                    )
+                found[part] = attribute["value"].native
+        return cls(**{"common_name": "", "country": "", **found})
+
     def name(self) -> ax.Name:
         """:raises NameRefused: a part that is blank, over the upper bounds of RFC 5280 appendix A, or has control characters"""
-        parts = [
-            ("2.5.4.6", self.country, 2),
-            ("2.5.4.8", self.province, 128),
-            ("2.5.4.7", self.locality, 128),
-            ("2.5.4.10", self.organization, 64),
-            ("2.5.4.97", self.organization_identifier, 64),
-            ("2.5.4.11", self.unit, 64),
-            ("2.5.4.3", self.common_name, 64),
-        ]
         rdns = []
-        for oid, text, limit in parts:
+        for oid, field_name, limit in _SUBJECT_PARTS:
+            text = getattr(self, field_name)
             if not text and oid != "2.5.4.3":
                 continue
             _check_text(text, limit)

@@ -218,6 +218,34 @@ def test_addresses_in_certificates_answer(world: World) -> None:
     assert httpx.get(issuing.crl_urls[0]).content == world.ca.crl_for(issuing)
 
 
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+def test_openssl_as_an_outside_ca_certifies_our_request(world: World, suite: Suite) -> None:
+    """The request goes out, `openssl x509 -req` signs it, the import takes it; an organ's CA will know no more of us."""
+    key = {
+        Suite.RSA: ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+        Suite.P256: ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        Suite.SM2: ["SM2"],
+    }[suite]
+    sm2 = suite is Suite.SM2
+    identity = ["-sigopt", "distid:1234567812345678"] if sm2 else []
+    digest = "-sm3" if sm2 else "-sha256"
+    world.openssl("genpkey", "-algorithm", *key, "-out", "out.key")
+    ca = ["-subj", "/C=CN/O=Some CA/CN=Some CA", "-addext", "basicConstraints=critical,CA:TRUE"]
+    world.openssl("req", "-x509", "-new", "-key", "out.key", digest, *identity, "-days", "9", *ca, "-out", "out.pem")
+    generation = world.keys.new("seal_holder", suite)
+    request = world.ca.csr(generation, Subject("样本公章", "云江市市场监督管理局"), es_id="31000000000077")
+    world.write("out.csr", request)
+    world.write("out.ext", "keyUsage=critical,digitalSignature,nonRepudiation\nbasicConstraints=CA:FALSE\n")
+    signing = ["-CA", "out.pem", "-CAkey", "out.key", "-CAcreateserial", "-days", "8", "-extfile", "out.ext", digest, *identity]
+    checking = ["-vfyopt", "distid:1234567812345678"] if sm2 else []
+    world.openssl("x509", "-req", "-inform", "der", "-in", "out.csr", *signing, *checking, "-out", "leaf.pem")
+    leaf, chain = (world.home / "leaf.pem").read_bytes(), (world.home / "out.pem").read_bytes()
+    made = world.ca.import_certificate(generation, leaf, chain, es_id="31000000000077")
+    assert made.certificate.public_key == generation.public_key
+    assert made.certificate.es_id is None  # that CA copies no extensions: the seal is known by our book
+    assert world.ca.usable(generation.id, es_id="31000000000077") == [made.certificate]
+
+
 # --- pkilint ----------------------------------------------------------------------------------------------------------------
 
 

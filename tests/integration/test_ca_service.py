@@ -199,6 +199,29 @@ def test_a_signature_that_the_token_got_wrong_never_leaves(world: World, monkeyp
     assert world.ca.certificates(generation.id) == []
 
 
+def test_a_certificate_is_renewed_for_the_same_key_or_the_next(tmp_path: Path) -> None:
+    world = World.found(tmp_path)
+    generation, certificate = world.seal(Suite.RSA, "31000000000088")
+    world.offset = timedelta(days=1000)
+    renewed = world.ca.renew(certificate.serial)
+    assert (renewed.subject_der, renewed.public_key) == (certificate.subject_der, certificate.public_key)
+    assert (renewed.es_id, renewed.serial == certificate.serial) == (certificate.es_id, False)
+    assert renewed.not_after > certificate.not_after
+    assert world.ca.usable(generation.id) == [renewed, certificate]
+    (unit,) = [r for r in world.ca.records(profile="tsa") if r.certificate.public_key.suite is Suite.RSA]
+    staged = world.keys.stage(world.keys.generations[unit.generation_id or ""].role_id)
+    second = world.ca.renew(unit.serial, staged)
+    assert second.common_name.endswith("时间戳单元 RSA G2")
+    assert second.public_key == staged.public_key
+    world.keys.activate(staged.id)
+    token = tsp.TimestampToken.parse(world.ca.timestamp_token(DigestAlgorithm.SHA256, bytes(32)))
+    assert token.certificate == second
+    world.ca.hold(certificate.serial)
+    for refused in (certificate, world.ca.authority("issuing-rsa-1").certificate, world.ca.anchors()[0]):
+        with pytest.raises(errors.CertificateStateRefused):
+            world.ca.renew(refused.serial)
+
+
 # --- status -----------------------------------------------------------------------------------------------------------------
 
 

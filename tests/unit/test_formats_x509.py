@@ -174,6 +174,19 @@ def test_names_that_could_mislead_are_refused(text: str) -> None:
         Subject(text).name()
 
 
+def test_a_subject_is_read_back_from_what_was_built_of_it(
+    pair: tuple[SoftwareKey, Certificate, SoftwareKey, Certificate],
+) -> None:
+    for certificate in (pair[1], pair[3]):
+        assert Subject.of(certificate).name().dump() == certificate.subject_der
+
+
+@pytest.mark.corpus
+def test_a_name_with_other_parts_is_not_taken_for_one_of_ours(corpus: Path) -> None:
+    with pytest.raises(NameRefused):
+        Subject.of(Certificate.parse((corpus / "gm" / "sm2-cert.pem").read_bytes()))  # has an emailAddress
+
+
 def test_pyca_reads_what_we_build(pair: tuple[SoftwareKey, Certificate, SoftwareKey, Certificate]) -> None:
     read = pyca.load_der_x509_certificate(pair[3].der)
     assert read.serial_number == pair[3].serial
