@@ -81,7 +81,13 @@ def issue(services: Services, key: str) -> dict[str, Any]:
     return row
 
 
-ACTIONS = {"seal": seal, "issue": issue}
+def make(services: Services, key: str) -> dict[str, Any]:
+    """Make another seal, with one key."""
+    name = "云江市行政审批局"
+    return services.seals.create(OPERATOR, owner_name=name, owner_uscc=OWNER, suites=("p256",), idempotency_key=key)
+
+
+ACTIONS = {"seal": seal, "issue": issue, "make": make}
 
 
 def act(

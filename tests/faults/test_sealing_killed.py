@@ -21,8 +21,9 @@ import sqlalchemy as sa
 
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
+from hsm.models import KeyGenerationRow
 from licences.models import LicenceRow
-from seals.models import ImpressionRow
+from seals.models import ImpressionRow, SealKeyRow, SealRow
 from store.audit import AuditLog, CheckpointKey
 from store.blobs import BlobStore
 from store.db import Database
@@ -136,6 +137,22 @@ def test_the_service_killed_anywhere_and_asked_again_gives_one_result(home: Path
     check_one_result(home, action, key, result)
     expected = {"intent.begin-uncommitted": 1, "intent.committed": 1}.get(point, 2)
     assert Book(home).intent(key).attempt == expected
+
+
+@pytest.mark.parametrize("point", ["intent.begun", "intent.worked", "intent.commit-uncommitted", "intent.committed"])
+def test_the_service_killed_while_a_seal_is_made_leaves_one_seal_and_no_key_without_one(home: Path, point: str) -> None:
+    key = f"make-{point}"
+    killed(home, "make", key, point)
+    result = done(home, "make", key)
+    book = Book(home)
+    rows = book.all(SealRow, SealRow.intent_id == book.intent(key).id)
+    assert [(row.id, row.status) for row in rows] == [(result["id"], "in-force")]
+    made = [leaf for leaf in AuditLog(book.db, "310000").history(result["id"]) if leaf.kind == "seal.created"]
+    assert len(made) == 1
+    roles = [row.role_id for row in book.all(SealKeyRow, SealKeyRow.seal_id == result["id"])]
+    generations = book.all(KeyGenerationRow, KeyGenerationRow.role_id.in_(roles))
+    assert [row.state for row in generations] == ["active"]
+    assert len(result["certificates"]) == 1
 
 
 @pytest.fixture
