@@ -148,6 +148,10 @@ def sealing_rows(seconds: float) -> Iterator[Row]:
         seal = seals.create(local_operator(REGION), owner_name="云江市市场监督管理局", owner_uscc="11310000MB2F30017A")
         for suite, pages in ((Suite.RSA, 1), (Suite.RSA, 20), (Suite.SM2, 20)):
             yield from _one_size(node, partial(_apply, seals, seal["id"], suite), suite, pages, seconds)
+        apply = partial(_apply, seals, seal["id"], Suite.RSA, document(20), Placement(20, 105, 200))
+        took = rates_in_turns({"one": (apply, 1), "four": (apply, 4)}, seconds)
+        case = "PDF of 20 pages, RSA-2048 in the token, request to result, 4 callers"
+        yield Row("sealing", case, took["four"], "1 caller", took["one"], "wall time over seals made")
 
 
 def _apply(seals: SealService, seal_id: str, suite: Suite, data: bytes, place: Placement) -> object:
