@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes.util
 import os
 import sys
-from functools import cache
+import threading
 from typing import Any
 
 import cffi
@@ -213,12 +213,23 @@ class Libcrypto:
         return valid
 
 
-@cache
+_found: list[Libcrypto | None] = []
+_searching = threading.Lock()
+
+
 def load() -> Libcrypto | None:
     """The system's libcrypto 3.x with SM2, or None (Windows without it, LibreSSL, builds with no-sm2).
 
     ``XINYIN_LIBCRYPTO`` names another library file.
     """
+    if not _found:
+        with _searching:  # two at once would each get an ffi of their own, whose keys do not fit the other's functions
+            if not _found:
+                _found.append(_search())
+    return _found[0]
+
+
+def _search() -> Libcrypto | None:
     ffi = cffi.FFI()
     ffi.cdef(_CDEF)
     for name in _names():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,28 @@ def test_many_user_ids_from_files_do_not_fill_the_memory() -> None:
     for number in range(100):
         sm2.za(key, str(number).encode())
     assert len(key._za) <= 16
+
+
+def test_eight_threads_may_meet_at_the_first_use_of_the_library() -> None:
+    """In a fresh process: two threads that each bound the library for themselves could not use each other's keys."""
+    code = (
+        "import sys, threading\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "from crypto import sm2\n"
+        "point = sm2.public_key_from_xy(bytes.fromhex(sys.argv[1]))\n"
+        "barrier, good = threading.Barrier(8), []\n"
+        "def work():\n"
+        "    barrier.wait()\n"
+        "    for _ in range(20):\n"
+        "        sm2.verify(point, b'm', bytes.fromhex(sys.argv[2]))\n"
+        "    good.append(1)\n"
+        "threads = [threading.Thread(target=work) for _ in range(8)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\n"
+        "sys.exit(len(good) != 8)\n"
+    )
+    key = sm2.generate_private_key()
+    arguments = [key.public_key.xy.hex(), sm2.sign(key, b"m").hex()]
+    root = str(Path(__file__).resolve().parents[2])
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
