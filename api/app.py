@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
-from api import desk, pages, problems, routes, site, wellknown
+from api import desk, openapi, pages, problems, routes, site, wellknown
 from api.limits import RateLimit, body_limit
 from api.metrics import Measured
 from api.middleware import BodyLimit, SecurityHeaders
@@ -44,7 +44,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        responses={"default": {"model": problems.Problem, "description": "Problem", "content": {problems.MEDIA_TYPE: {}}}},
+        responses={"default": {"model": problems.Problem, "description": "Problem"}},
     )
     app.state.node = node
     app.state.secure_cookies = secure_cookies
@@ -59,6 +59,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.mount("/static", StaticFiles(directory=pages.HERE / "static"), name="static")
     for router in (site.router, desk.router, *routes.routers, wellknown.router):
         app.include_router(router)
+    openapi.install(app)
     return app
 
 

@@ -55,11 +55,11 @@ def verify(
     """
     moment = parse_time(at) if at else None
     documents = [(path, _read(path)) for path in files]
-    context = _context(trust or [], pin or [], moment, offline)
     from verify.schemas import exit_status
     from verify.worker import verify_many
 
-    verdicts = verify_many([(path.name, data) for path, data in documents], context)
+    named = [(path.name, data) for path, data in documents]
+    verdicts = verify_many(named, lambda: _context(trust or [], pin or [], moment, offline))
 
     def human(console: Console) -> None:
         for verdict in verdicts:

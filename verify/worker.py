@@ -187,15 +187,20 @@ class IsolatedVerifier:
             send(process.outgoing, {"answer": _answer(frame, context)})
 
 
-def verify_many(documents: Iterable[tuple[str, bytes]], context: VerificationContext) -> list[dict[str, Any]]:
+def verify_many(documents: Iterable[tuple[str, bytes]], prepare: Callable[[], VerificationContext]) -> list[dict[str, Any]]:
     """Verdicts on a few named documents, one after another in one parser process that ends with them.
 
     Windows has no such limits on processes: there they are read in this one.
+
+    :param prepare: makes the context; it opens registers while the process starts
     """
     if sys.platform == "win32":
+        context = prepare()
         return [verify_bytes(data, name=name, context=context) for name, data in documents]
     verifier = IsolatedVerifier(1)
+    verifier.warm()
     try:
+        context = prepare()
         return [verifier.verify(data, name=name, context=context) for name, data in documents]
     finally:
         verifier.close()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Header, Query
 
-from api.problems import MEDIA_TYPE, Problem
+from api.problems import Problem
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
@@ -22,10 +22,7 @@ IdempotencyKey = Annotated[
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI responses for the problems that an operation can answer with."""
-    return {
-        status: {"model": Problem, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-        for status in statuses
-    }
+    return {status: {"model": Problem} for status in statuses}
 
 
 KNOWN = errors(401, 403)

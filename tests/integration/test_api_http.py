@@ -14,6 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from api import schemas
 from api.limits import RateLimit
 from tests.node_home import EXAMPLES, Service, founded_home, serving
 
@@ -429,7 +430,14 @@ def test_the_openapi_document_names_every_operation_once(service: Service) -> No
     assert all(re.fullmatch(r"[a-z_]+", name) for name in names)
     assert described["components"]["schemas"]["Problem"]
     for op in operations:
-        assert "responses" in op
+        for status, response in op["responses"].items():
+            if status == "default" or (status >= "400" and op["operationId"] != "ready"):
+                assert list(response["content"]) == ["application/problem+json"], (op["operationId"], status)
+            else:
+                assert response.get("content") or status == "204", (op["operationId"], status)
+    known = described["components"]["schemas"]
+    references = re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described))
+    assert set(references) <= set(known)
 
 
 JUNK = ["\x00", "'\";--", "../../etc/passwd", "🀄" * 50, "x" * 5000, "-1"]
@@ -465,3 +473,35 @@ def test_junk_never_gives_a_server_error(service: Service) -> None:
             odd = apply(clients[1], seal, x_mm=x)
             assert odd.status_code < 500, odd.text
             assert odd.status_code >= 400, x
+
+
+def test_what_is_answered_has_the_shape_that_the_document_promises(service: Service) -> None:
+    seal = service.seal()["id"]
+    service.registrar()
+    with ExitStack() as stack:
+        keeper, clerk, officer, auditor, anyone = (
+            stack.enter_context(service.client(name)) for name in ("keeper", "clerk", "officer", "auditor", None)
+        )
+        made = schemas.ImpressionOut.model_validate(apply(keeper, seal).json())
+        verdict = anyone.post("/api/v1/verifications", files={"file": keeper.get(str(made.document_url)).content}).json()
+        issued = clerk.post("/api/v1/licences", json={"type": "business-licence", "data": LICENCE}).json()
+        schemas.VerdictOut.model_validate(verdict)
+        schemas.VerdictOut.model_validate(anyone.post("/api/v1/verifications", data={"code": issued["code"]}).json())
+        schemas.LicenceOut.model_validate(issued)
+        schemas.SealOut.model_validate(keeper.get(f"/api/v1/seals/{seal}").json())
+        schemas.LogStateOut.model_validate(auditor.get("/api/v1/audit/state").json())
+        pages: list[tuple[httpx.Client, str, type[Any]]] = [
+            (keeper, "seals", schemas.SealOut),
+            (keeper, "impressions", schemas.ImpressionOut),
+            (keeper, "applications", schemas.ApplicationOut),
+            (clerk, "licences", schemas.LicenceOut),
+            (anyone, "licence-types", schemas.LicenceTypeOut),
+            (officer, "keys", schemas.KeyOut),
+            (auditor, "audit", schemas.LeafOut),
+            (officer, "trust-lists", schemas.TrustListOut),
+        ]
+        for client, name, item in pages:
+            answer = client.get(f"/api/v1/{name}")
+            assert answer.status_code == 200, answer.text
+            page = schemas.Page[item].model_validate(answer.json())  # type: ignore[valid-type]
+            assert page.items or name == "applications", name
