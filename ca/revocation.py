@@ -325,7 +325,10 @@ class Revocation:
                 session.merge(answer)
             return len(kept)
 
-        return self.db.run(work)
+        for _ in range(3):
+            with suppress(IntegrityError):  # another process stored its answer between our look and our insert
+                return self.db.run(work)
+        return 0
 
     def _responder(self, authority: Authority) -> tuple[Signer, Certificate]:
         """The delegate of this authority whose certificate is valid longest; the authority itself if there is none."""

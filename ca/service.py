@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ca import lint as linting
-from ca.errors import CertificateStateRefused, NoSuchAuthority, no_such_certificate
+from ca.errors import CertificateStateRefused, KeyNotInUse, NoSuchAuthority, no_such_certificate
 from ca.issuing import Issuing
 from ca.models import AuthorityRow, CertificateRow
 from ca.outbound import HttpStatusClient
@@ -109,16 +109,15 @@ class CertificateAuthorityService:
 
     def _unit(self, purpose: str, kind: str, words: str, issuer: Authority, progress: Callable[[str], None]) -> None:
         """A service of the node with a role, an active key and a certificate."""
-        role = self.register.role(purpose, issuer.suite)
-        if role is not None and self.certificates(self.keys.active(role).id):
+        generation = self._first_key(purpose, issuer.suite, f"{kind} {issuer.suite}")
+        if self.certificates(generation.id):
             return
         progress(f"{kind} {issuer.suite}")
-        generation = self._first_key(purpose, issuer.suite, f"{kind} {issuer.suite}")
         subject = self.issuing.infrastructure_subject(words, issuer.suite, generation.number)
         self.issue(profile=kind, generation=generation, subject=subject)
 
     def _first_key(self, purpose: str, suite: Suite, name: str) -> Generation:
-        """The role's active key; role and key are made when missing."""
+        """The role's active key; role and key are made when missing (making them again gives those that are there)."""
         role_id = self.register.role(purpose, suite)
         if role_id is None:
             role_id = self.keys.create_role(purpose, suite, name).id
@@ -134,6 +133,7 @@ class CertificateAuthorityService:
         answering for those it signed. The root token must be logged in.
         """
         old, root = self.register.current("issuing", suite), self.register.current("root", suite)
+        self._check_same_role(generation, old.generation_id)
         made = self.issuing.found_authority("issuing", suite, generation, root)
 
         def work(session: Session) -> None:
@@ -142,6 +142,14 @@ class CertificateAuthorityService:
         self.db.run(work)
         self.revocation.refresh()
         return made
+
+    def _check_same_role(self, generation: Generation, before: str) -> None:
+        if generation.role_id != self.keys.generation(before).role_id:
+            raise KeyNotInUse(
+                "This key belongs to another role; take the next generation of the same role.",
+                "该密钥属于另一用途；请使用同一密钥用途的下一代密钥。",
+                generation=generation.id,
+            )
 
     # --- certificates ---
 
@@ -164,7 +172,6 @@ class CertificateAuthorityService:
         """
         kind = profile_named(profile)
         issuer = self.register.current("issuing", generation.public_key.suite)
-
         made = self.issuing.issue(kind, generation, subject, issuer=issuer, es_id=es_id, days=days, actor=actor)
         with suppress(XinyinError):  # made when first asked for otherwise
             self.ocsp_for(made)
@@ -176,7 +183,7 @@ class CertificateAuthorityService:
         The node's own services carry the number of their key in their name; it follows the key. CAs are succeeded, not renewed.
 
         :raises CertificateStateRefused: suspended or revoked, a CA's, or an outside CA's
-        :raises KeyNotInUse: its key is retired or destroyed
+        :raises KeyNotInUse: the key is retired or destroyed, or another role's
         """
         found = self.record(serial)
         if found.origin != "own" or found.status not in ("good", "expired") or found.certificate.is_ca:
@@ -187,6 +194,7 @@ class CertificateAuthorityService:
             )
         assert found.generation_id is not None
         chosen = generation or self.keys.generation(found.generation_id)
+        self._check_same_role(chosen, found.generation_id)
         subject = Subject.of(found.certificate)
         subject = replace(subject, common_name=re.sub(r" G\d+$", f" G{chosen.number}", subject.common_name))
         return self.issue(profile=found.profile, generation=chosen, subject=subject, es_id=found.es_id, actor=actor)

@@ -15,6 +15,7 @@ class SoftRole:
     id: str
     purpose: str
     suite: Suite
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,18 @@ class SoftwareKeys:
         self.uses: dict[str, int] = {}
 
     def create_role(self, purpose: Any, suite: Any, name: str) -> SoftRole:
-        role = SoftRole(f"role_{len(self.roles)}", str(purpose), Suite(suite))
+        """A role, or the one that is there with the same purpose, suite and name, as ``hsm`` does."""
+        wanted = (str(purpose), Suite(suite), name)
+        known = (r for r in self.roles.values() if (r.purpose, r.suite, r.name) == wanted)
+        role = next(known, None) or SoftRole(f"role_{len(self.roles)}", *wanted)
         self.roles[role.id] = role
         return role
 
     def stage(self, role_id: str) -> SoftGeneration:
+        """The role's staged generation; made when there is none."""
+        for waiting in self.generations.values():
+            if waiting.role_id == role_id and waiting.state == "staged":
+                return waiting
         key = SoftwareKey.generate(self.roles[role_id].suite)
         number = 1 + sum(g.role_id == role_id for g in self.generations.values())
         made = SoftGeneration(f"gen_{len(self.generations)}", role_id, number, "staged", key.public_key)
@@ -77,6 +85,6 @@ class SoftwareKeys:
 
     def new(self, purpose: str, suite: Suite) -> SoftGeneration:
         """An active key of a new role."""
-        made = self.stage(self.create_role(purpose, suite, purpose).id)
+        made = self.stage(self.create_role(purpose, suite, f"{purpose} {len(self.roles)}").id)
         self.activate(made.id)
         return self.generations[made.id]

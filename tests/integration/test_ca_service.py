@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import sqlalchemy as sa
 from asn1crypto import ocsp as aocsp
 
 from ca import errors
 from ca.issuing import new_serial
 from ca.lint import LintRefused, lint, refuse
-from ca.models import CertificateRow, OcspAnswerRow
 from ca.outside import StatusUnavailable
 from ca.profiles import NoSuchProfile, profile
 from ca.revocation import BadReason
+from ca.schemas import CaConfig
+from ca.service import CertificateAuthorityService
 from ca.timestamps import Timestamps
 from ceremonies.upkeep import revocation
 from crypto.errors import BadInput, Misconfigured, Unavailable, XinyinError
@@ -28,7 +29,9 @@ from crypto.suites import DigestAlgorithm, Suite
 from formats import ocsp, pkcs10, tsp
 from formats.crl import RevocationList
 from formats.x509 import Certificate, CertificateSpec, Subject, build_certificate
+from store.db import Database
 from tests.integration.ca_world import World
+from tests.software_keys import SoftwareKeys
 
 SUITES = list(Suite)
 
@@ -87,22 +90,43 @@ def test_founding_again_changes_nothing(world: World) -> None:
     assert (world.ca.counts(), [a.certificate.sha256 for a in world.ca.authorities()], len(world.keys.generations)) == before
 
 
-def test_founding_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
-    def stop(step: str) -> None:
-        if step == "tsa rsa":
-            raise KeyboardInterrupt
+def test_founding_goes_on_wherever_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at each call to the keys in turn, and begun again: one of everything in the end, and no key without a use."""
 
-    world = World.found(tmp_path)
-    with world.db.write() as session:
-        session.execute(sa.delete(OcspAnswerRow))
-        session.execute(sa.delete(CertificateRow).where(CertificateRow.profile.in_(("tsa", "seal-maker"))))
-    with pytest.raises(KeyboardInterrupt):
-        world.ca.found(stop)
-    world.ca.found()
-    profiles = [r.profile for r in world.ca.records(limit=100)]
-    assert profiles.count("tsa") == 2
-    assert profiles.count("seal-maker") == 1
-    assert profiles.count("ocsp") == 3
+    class Stop(BaseException):
+        pass
+
+    db = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
+    db.migrate()
+    keys = SoftwareKeys()
+    ca = CertificateAuthorityService(db, keys, CaConfig("310000", "上海市", "http://310000.localhost:8080"))
+    calls, stops = 0, 0
+
+    def stopping(name: str) -> None:
+        inner = getattr(keys, name)
+
+        def call(*args: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == stops:
+                raise Stop
+            return inner(*args)
+
+        monkeypatch.setattr(keys, name, call)
+
+    for name in ("create_role", "stage", "activate", "signer"):
+        stopping(name)
+    finished = False
+    while not finished:
+        calls, stops = 0, stops + 1
+        with suppress(Stop):
+            ca.found()
+            finished = True
+    assert stops > 3
+    profiles = sorted(r.profile for r in ca.records(limit=100))
+    assert profiles == sorted(["root-ca", "issuing-ca", "ocsp"] * 3 + ["tsa"] * 2 + ["seal-maker"])
+    assert len(keys.generations) == 12
+    assert {g.state for g in keys.generations.values()} == {"active"}
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=str)
@@ -216,6 +240,8 @@ def test_a_certificate_is_renewed_for_the_same_key_or_the_next(tmp_path: Path) -
     world.keys.activate(staged.id)
     token = tsp.TimestampToken.parse(world.ca.timestamp_token(DigestAlgorithm.SHA256, bytes(32)))
     assert token.certificate == second
+    with pytest.raises(errors.KeyNotInUse):
+        world.ca.renew(certificate.serial, world.keys.new("seal_holder", Suite.RSA))
     world.ca.hold(certificate.serial)
     for refused in (certificate, world.ca.authority("issuing-rsa-1").certificate, world.ca.anchors()[0]):
         with pytest.raises(errors.CertificateStateRefused):
