@@ -108,7 +108,7 @@ class Node:
 
     @cached_property
     def audit(self) -> AuditLog:
-        return AuditLog(self.db, self.region, witness=self.home / "log" / "audit-checkpoint")
+        return AuditLog(self.db, self.region, witness=self.home / "audit" / "checkpoint")
 
     @cached_property
     def authoriser(self) -> Authoriser:

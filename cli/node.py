@@ -63,9 +63,11 @@ def serve(
 def signer() -> None:
     """签名进程：唯一打开令牌、知道 PIN 的进程 / the only process that opens tokens."""
     from ceremonies.config import NodeConfig
+    from cli.supervise import end_with_parent
     from hsm.signer import run_signer
 
     NodeConfig.load(STATE.home)
+    end_with_parent()
     say("签名进程已启动，Ctrl-C 停止。", "The signer is running; Ctrl-C stops it.")
     run_signer(STATE.home)
 
@@ -73,7 +75,9 @@ def signer() -> None:
 def worker() -> None:
     """后台进程：审计编号与检查点、CRL、OCSP、信任列表的更新 / sequencing, CRL and OCSP refresh."""
     from ceremonies.upkeep import run_worker
+    from cli.supervise import end_with_parent
 
+    end_with_parent()
     say("后台进程已启动，Ctrl-C 停止。", "The worker is running; Ctrl-C stops it.")
     run_worker(STATE.home)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import logging.handlers
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 _GIVE_UP_AFTER = 5
 _STEADY_SECONDS = 30.0
+_PARENT = "XINYIN_SUPERVISOR"
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """In a child of :class:`Supervisor`: end when it does, also when it is killed (on Linux only)."""
+    parent = os.environ.get(_PARENT)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before this line
+        sys.exit(1)
 
 
 @dataclass
@@ -44,7 +57,12 @@ class _Child:
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C reaches the supervisor only, which stops its children in order.
             self.process = subprocess.Popen(  # noqa: S603 - our own command
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, _PARENT: str(os.getpid())},
             )
         self.started = time.monotonic()
 

@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -172,32 +174,46 @@ def test_init_again_keeps_the_node_and_a_half_made_one_is_finished(shell: Shell,
     )
 
 
-def test_serve_starts_everything_restarts_a_dead_signer_and_stops_in_order(shell: Shell, tmp_path: Path) -> None:
-    import socket
+@contextmanager
+def serving(shell: Shell, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """``xinyin serve`` as a process, ready; killed in the end if it still runs."""
+    command = [sys.executable, "-m", "cli", "serve", "--port", str(port)]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=shell.env, stdout=file, stderr=file)
+    try:
+        assert _wait(lambda: _ready(port) == 200, 90), log.read_text()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
+
+def test_serve_starts_everything_restarts_a_dead_signer_and_stops_in_order(shell: Shell, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "cli", "serve", "--port", str(port)]
-    with (tmp_path / "serve.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=shell.env, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        assert _wait(lambda: httpx.get(f"{address}/readyz").status_code == 200, 90), (tmp_path / "serve.log").read_text()
+    with serving(shell, port, tmp_path / "serve.log") as process:
         taken = shell.json("serve", "--port", str(port), status=1)
         assert str(port) in taken["error"]["message"]
         signer = next(c for c in _children(process.pid) if c[1][-1] == "signer")
         os.kill(signer[0], signal.SIGKILL)
-        assert _wait(lambda: any(c[1][-1] == "signer" and c[0] != signer[0] for c in _children(process.pid)), 30)
-        assert _wait(lambda: httpx.get(f"{address}/readyz").status_code == 200, 60)
-        with (EXAMPLES / "approval.pdf").open("rb") as file:
-            assert httpx.post(f"{address}/api/v1/verifications", files={"file": file}, timeout=60).status_code == 200
+        assert _wait(lambda: _ready(port) == 503, 20), "red while the signer is gone"
+        assert _wait(lambda: _ready(port) == 200, 60)
+        assert signer[0] not in [pid for pid, _ in _children(process.pid)]
+        with (EXAMPLES / "approval.pdf").open("rb") as document:
+            answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/verifications", files={"file": document}, timeout=60)
+        assert answer.status_code == 200
         children = [pid for pid, _ in _children(process.pid)]
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in children)
-    finally:
+    with serving(shell, port, tmp_path / "again.log") as process:
+        children = [pid for pid, _ in _children(process.pid)]
         process.kill()
-        process.wait()
+        assert _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 20), "nobody is left behind"
+
+
+def _ready(port: int) -> int:
+    return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code
 
 
 def _children(parent: int) -> list[tuple[int, list[str]]]:
