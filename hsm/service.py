@@ -163,7 +163,14 @@ class KeyService:
         if suite is not None:
             statement = statement.where(KeyRoleRow.suite == str(Suite(suite)))
         with self.db.read() as session:
-            return [_role(session, row) for row in session.scalars(statement)]
+            rows = session.scalars(statement).all()
+            states: dict[str, set[str]] = {}
+            pairs = sa.select(KeyGenerationRow.role_id, KeyGenerationRow.state).distinct()
+            if len(rows) < 200:
+                pairs = pairs.where(KeyGenerationRow.role_id.in_([row.id for row in rows]))
+            for role_id, state in session.execute(pairs):
+                states.setdefault(role_id, set()).add(state)
+            return [_role_of(row, states.get(row.id, set())) for row in rows]
 
     # -- generations ------------------------------------------------------------------------------------------------------
 
@@ -366,11 +373,12 @@ def _generation_rows(session: Session, generation_id: str, *, lock: bool = False
 
 
 def _role(session: Session, row: KeyRoleRow) -> KeyRole:
-    statement = sa.select(KeyGenerationRow.state).where(KeyGenerationRow.role_id == row.id)
-    states = set(session.scalars(statement))
-    status = next(
-        (str(s) for s in (KeyState.active, KeyState.draining, KeyState.staged, KeyState.retired) if s in states), "empty"
-    )
+    return _role_of(row, set(session.scalars(sa.select(KeyGenerationRow.state).where(KeyGenerationRow.role_id == row.id))))
+
+
+def _role_of(row: KeyRoleRow, states: set[str]) -> KeyRole:
+    telling = (KeyState.active, KeyState.draining, KeyState.staged, KeyState.retired)
+    status = next((str(state) for state in telling if state in states), "empty")
     return KeyRole(row.id, KeyPurpose(row.purpose), Suite(row.suite), row.name, status, row.custody, row.bits)
 
 
