@@ -53,15 +53,9 @@ def upgrade(database: Database) -> None:
 
     :raises DatabaseTooNew: it is at a revision that this version does not know
     """
-    from store import models as models  # for the tables of this room
-    from store.db import Base
-
     with database.engine.begin() as connection:  # BEGIN IMMEDIATE on SQLite: the lock
         if not database.is_sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        if not any((SCRIPTS / "versions").glob("[0-9]*.py")):  # no script written yet: the models are all there is
-            Base.metadata.create_all(connection)
-            return
         present = current(connection)
         if present == head():
             return
