@@ -155,7 +155,7 @@ class Issuing:
         es_id: str | None,
         days: int | None,
     ) -> CertificateSpec:
-        base = self.config.base_url.rstrip("/")
+        base = self.config.status_base
         start = (self.now() - BACKDATE).astimezone(UTC).replace(microsecond=0)
         end = start + timedelta(days=min(days or kind.days, kind.days))
         above = issuer.certificate if issuer is not None else None

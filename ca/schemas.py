@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,9 @@ REVOCATION_REASONS = (
 class CaConfig:
     """How this node's CA is set up.
 
-    :param base_url: where the node is reached, ``http://`` without a slash at its end (RFC 5280 §8: no HTTPS in certificates)
+    :param base_url: where the node is reached
+    :param status_url: where ``/ocsp``, ``/crl`` and ``/ca`` are reached by plain HTTP, as certificates must name them (RFC 5280
+        §8: over HTTPS one would need the answer to get the answer); by default ``base_url`` with http for https
     :param sample: outside production every name says 样本
     :param policies: certificate policy OIDs of the operator; none are invented here
     :param evidence_age: OCSP answers that go into documents are at most this old: what a document carries for decades should
@@ -46,6 +49,13 @@ class CaConfig:
     timestamp_policy: str = "2.25.216312013927862138561233019127360814347"
     timestamp_accuracy_s: int = 1
     outside_timestamps: str | None = None
+    status_url: str | None = None
+
+    @property
+    def status_base(self) -> str:
+        """What addresses in certificates begin with; no slash at its end."""
+        plain = re.sub(r"^https://", "http://", self.base_url)
+        return (self.status_url or plain).rstrip("/")
 
 
 @dataclass(frozen=True)

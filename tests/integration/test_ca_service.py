@@ -159,6 +159,22 @@ def test_every_name_says_sample_outside_production(world: World) -> None:
     assert certificate.common_name == "样本 回执"
 
 
+@pytest.mark.parametrize(
+    ("base", "status_url", "expected"),
+    [
+        ("https://seals.example.gov.cn", None, "http://seals.example.gov.cn"),
+        ("https://seals.example.gov.cn:8443/", "http://pki.example.gov.cn/", "http://pki.example.gov.cn"),
+        ("http://310000.localhost:8310", None, "http://310000.localhost:8310"),
+    ],
+)
+def test_addresses_in_certificates_are_plain_http(world: World, base: str, status_url: str | None, expected: str) -> None:
+    config = replace(world.ca.config, base_url=base, status_url=status_url)
+    ca = CertificateAuthorityService(world.db, world.keys, config, audit=world.ca.audit, now=world.now)
+    generation = world.keys.new("receipt", Suite.P256)
+    made = ca.issue(profile="receipt", generation=generation, subject=Subject("样本", "样本"))
+    assert (made.ocsp_urls, made.ca_issuer_urls) == ((f"{expected}/ocsp",), (f"{expected}/ca/issuing-p256-1.crt",))
+
+
 def test_no_certificate_outlives_its_issuer(world: World) -> None:
     world.offset = timedelta(days=3600)
     _, certificate = world.seal(Suite.P256)
