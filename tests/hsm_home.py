@@ -53,7 +53,7 @@ def start_signer(home: Path, *, wait: bool = True, code: str = "") -> subprocess
     root = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": root}
     process = subprocess.Popen([sys.executable, "-c", program, str(home)], env=environment, cwd=root)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while wait and not SignerClient.answers(home):
         assert process.poll() is None, "the signer ended"
         assert time.monotonic() < deadline, "the signer does not answer"

@@ -42,7 +42,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def _load(home: Path, generation: str, spki: bytes, attempts: list[Attempt], results: object) -> None:
     """A client process: signs one message an attempt, verifies, reports."""
-    client = SignerClient(load_config(home), patience=30)
+    client = SignerClient(load_config(home), patience=60)
     key = PublicKey.from_spki(spki)
     for attempt in attempts:
         message = attempt.intent_id.encode()
@@ -64,7 +64,7 @@ def test_a_signer_killed_again_and_again_under_load_loses_nothing(home: Home) ->
     kills = 0
     try:
         while len(got) < 100:
-            intent, good = results.get(timeout=60)
+            intent, good = results.get(timeout=120)
             assert intent not in got
             got[intent] = good
             if kills < 3 and len(got) >= 20 * (kills + 1):
@@ -73,7 +73,7 @@ def test_a_signer_killed_again_and_again_under_load_loses_nothing(home: Home) ->
                 signer = start_signer(home.path, wait=False)
                 kills += 1
         for client in clients:
-            client.join(timeout=30)
+            client.join(timeout=90)
             assert client.exitcode == 0
     finally:
         signer.terminate()
@@ -97,10 +97,10 @@ def test_a_signer_killed_at_a_point_signs_after_its_restart(home: Home, point: s
     first = start_signer(home.path, code=f"from store.crashpoints import arm; arm({point!r})")
     client = _SPAWN.Process(target=_one, args=(home.path, key.id, key.public_key.spki, attempt))
     client.start()
-    assert first.wait(timeout=30) == -signal.SIGKILL
+    assert first.wait(timeout=90) == -signal.SIGKILL
     second = start_signer(home.path, wait=False)
     try:
-        client.join(timeout=30)
+        client.join(timeout=90)
         assert client.exitcode == 0
     finally:
         second.terminate()
@@ -110,7 +110,7 @@ def test_a_signer_killed_at_a_point_signs_after_its_restart(home: Home, point: s
 
 
 def _one(home: Path, generation: str, spki: bytes, attempt: Attempt) -> None:
-    signature = SignerClient(load_config(home), patience=30).sign(generation, b"m", "ecdsa-p256-sha256", attempt)
+    signature = SignerClient(load_config(home), patience=60).sign(generation, b"m", "ecdsa-p256-sha256", attempt)
     assert PublicKey.from_spki(spki).verify(b"m", signature)
 
 
