@@ -88,6 +88,10 @@ _NEXT = {
         "Look at the findings above, compare with the issuer's record if in doubt, then decide.",
         "请查看以上发现；如有疑问，请与签发机构的记录核对后再决定。",
     ),
+    "suspended": (
+        "The seal is suspended at present. Ask the issuing department whether this document stands.",
+        "该印章目前已停用。请向签发机构核实本文件是否有效。",
+    ),
     "expired": (
         "Have the issuer confirm that it sealed this while its certificate was valid, or ask for a copy with a timestamp.",
         "请签发机构确认盖章时证书有效，或索要带时间戳的文件。",
@@ -191,6 +195,7 @@ def _next_step(
             return step
     for wanted, step in (
         ({"foreign-signer", "self-made-certificate", "NO_CERTIFICATE_CHAIN_FOUND", "service-type"}, "unknown-signer"),
+        ({"on-hold", "seal-suspended"}, "suspended"),
         ({"revocation-missing", "list-stale", "TRY_LATER"}, "try-later"),
         ({"certificate-expired", "OUT_OF_BOUNDS_NO_POE", "certificate-revoked", "REVOKED_NO_POE"}, "expired"),
     ):

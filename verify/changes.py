@@ -81,6 +81,7 @@ _SIGNING_KEYS = {"/V", "/AP", "/AS", "/F", "/M", "/MK", "/DA", "/DR", "/Type", "
 _FILLING_KEYS = {"/V", "/AP", "/AS", "/M", "/I", "/RV", "/Ff", "/F"}
 # Back-references and bookkeeping; what they lead to is compared where it lives.
 _LINKS = {"/Parent", "/P", "/Kids", "/StructParent", "/Popup", "/IRT"}
+_MAX_PAGE_DEPTH = 64
 _PAGE_BOOKKEEPING = {"/Annots", "/Parent", "/LastModified", "/Tabs", "/Metadata"}
 
 
@@ -93,16 +94,23 @@ class RevisionComparer:
         self.budget = policy.limits.objects
         self.result = Comparison()
         self._same: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+        self._parents: set[tuple[tuple[int, int], tuple[int, int]]] = set()
 
     def run(self) -> Comparison:
         """Compare everything that can be reached.
 
         :raises TooManyObjects: the documents are larger than the policy lets a comparison grow
         """
-        pages_before, pages_after = reader.pages(self.before), reader.pages(self.after)
+        nodes_before, pages_before = reader.page_tree(self.before)
+        nodes_after, pages_after = reader.page_tree(self.after)
         self.result.pages_before, self.result.pages_after = len(pages_before), len(pages_after)
+        self._take_as_same(self.before.Root, self.after.Root)
         for a, b in zip(pages_before, pages_after, strict=False):
             self._take_as_same(a, b)
+        groups_before, groups_after = reader.field_groups(self.before), reader.field_groups(self.after)
+        for name, group in groups_before.items():
+            if name in groups_after:
+                self._take_as_same(group, groups_after[name])
         fields_before = {f.name: f for f in reader.fields(self.before)}
         fields_after = {f.name: f for f in reader.fields(self.after)}
         for name, one in fields_before.items():
@@ -113,6 +121,8 @@ class RevisionComparer:
                     self._take_as_same(a, b)
         self._catalogue()
         self._trailer()
+        self._page_nodes(nodes_before, nodes_after)
+        self._groups(groups_before, groups_after)
         self._fields(fields_before, fields_after)
         self._pages(pages_before, pages_after, fields_before, fields_after)
         return self.result
@@ -126,7 +136,7 @@ class RevisionComparer:
             if key == "/AcroForm":
                 self._form(a, b)
             elif key == "/Pages":
-                self._page_tree(a, b)
+                continue  # page by page, with what pages inherit
             elif key == "/DSS":
                 self._evidence(a, b)
             elif self._equal(a, b):
@@ -185,6 +195,13 @@ class RevisionComparer:
         self._note("/Root/DSS", ChangeClass.PERMITTED, "evidence-removed" if b is None or lost else "evidence")
 
     # Fields
+
+    def _groups(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Fields that only hold others: what they pass on (values, actions, fonts) must stay."""
+        for name, one in before.items():
+            other = after.get(name)
+            if other is None or not self._equal_without_links(one, other):
+                self._note(f"/AcroForm/{name} (group)")
 
     def _fields(self, before: dict[str, FormField], after: dict[str, FormField]) -> None:
         for name, one in before.items():
@@ -276,11 +293,31 @@ class RevisionComparer:
 
     # Pages
 
-    def _page_tree(self, a: Any, b: Any) -> None:
-        """Attributes that pages inherit; their number and order is compared page by page."""
-        for key in (_keys(a) | _keys(b)) - {"/Kids", "/Count", "/Parent"}:
-            if not self._equal(get(a, key), get(b, key)):
-                self._note(f"/Pages{key}")
+    def _page_nodes(self, before: list[Any], after: list[Any]) -> None:
+        """Inner nodes of the page tree, as a walk from the root meets them: readers differ in which way they inherit."""
+        if len(before) != len(after):
+            self._note(f"/Pages (nodes: {len(before)} → {len(after)})")
+        for a, b in zip(before, after, strict=False):
+            self._take_as_same(a, b)
+            for key in (_keys(a) | _keys(b)) - {"/Kids", "/Count", "/Parent"}:
+                if not self._equal(get(a, key), get(b, key)):
+                    self._note(f"/Pages{key}")
+
+    def _inherited(self, number: int, a: Any, b: Any) -> None:
+        """What a page inherits: every node above it, as /Parent tells, must be what it was but for its children."""
+        for _ in range(_MAX_PAGE_DEPTH):
+            a, b = get(a, "/Parent"), get(b, "/Parent")
+            if a is None and b is None:
+                return
+            pair = (_id(a), _id(b))
+            if pair in self._parents:
+                return
+            if (0, 0) not in pair:
+                self._parents.add(pair)
+            for key in (_keys(a) | _keys(b)) - {"/Kids", "/Count", "/Parent"}:
+                if not self._equal(get(a, key), get(b, key)):
+                    self._note(f"page {number}/Parent{key}")
+        self._note(f"page {number}/Parent (too deep)")
 
     def _pages(
         self, before: list[Any], after: list[Any], fields_before: dict[str, FormField], fields_after: dict[str, FormField]
@@ -291,6 +328,7 @@ class RevisionComparer:
         new_widgets = _widget_names(fields_after.values())
         changed = {c.path.split("/AcroForm/", 1)[-1].split(" ", 1)[0] for c in self.result.changes if "/AcroForm/" in c.path}
         for number, (a, b) in enumerate(zip(before, after, strict=False), 1):
+            self._inherited(number, a, b)
             for key in (_keys(a) | _keys(b)) - _PAGE_BOOKKEEPING:
                 if key != "/StructParents" and not self._equal(get(a, key), get(b, key)):
                     self._note(f"page {number}{key}")
@@ -371,9 +409,7 @@ class RevisionComparer:
             elif isinstance(x, pikepdf.Dictionary):
                 if _keys(x) != _keys(y):
                     return False
-                stack += [(get(x, k), get(y, k)) for k in _keys(x) - _LINKS]
-                if "/Kids" in x and "/T" not in x and str(get(x, "/Type")) != "/Pages":
-                    stack.append((get(x, "/Kids"), get(y, "/Kids")))
+                stack += [(get(x, k), get(y, k)) for k in _keys(x)]
             elif isinstance(x, pikepdf.Array):
                 if len(x) != len(y):
                     return False

@@ -259,10 +259,10 @@ def _revoked(finding: Finding, certificate: Certificate, proof: TimeProof, *, is
     """What a revocation means for a signature that is proven to have existed at ``proof.best``."""
     since = finding.revoked_at or finding.this_update
     stated = rfc3339(since) or "?"
-    if proof.proven is not None and since > proof.best:
-        return [reason("revoked-later", "INFORM", since=stated)]
-    if proof.proven is None and since > proof.best:  # asked about a time before the revocation
-        return [reason("revoked-later", "WARN", since=stated)]
+    if since > proof.best:
+        # Without a proven time the question was about a moment before the revocation; the signature may be younger.
+        later = "on-hold-later" if finding.status == "hold" else "revoked-later"
+        return [reason(later, "INFORM" if proof.proven is not None else "WARN", since=stated)]
     if finding.status == "hold":
         return [reason("on-hold", since=stated)]
     if not is_leaf:

@@ -180,24 +180,51 @@ def fields(pdf: pikepdf.Pdf) -> Iterator[FormField]:
             yield from walk(top, "", "", 0)
 
 
-def pages(pdf: pikepdf.Pdf, limit: int = 100_000) -> list[Any]:
+def field_groups(pdf: pikepdf.Pdf) -> dict[str, Any]:
+    """Fields that hold other named fields, by full name."""
+    found: dict[str, Any] = {}
+    seen: set[tuple[int, int]] = set()
+    stack = [(node, "", 0) for node in array(_get(pdf.Root, "/AcroForm"), "/Fields")]
+    while stack:
+        node, prefix, depth = stack.pop()
+        if not isinstance(node, pikepdf.Dictionary) or depth > _MAX_DEPTH or (node.is_indirect and node.objgen in seen):
+            continue
+        if node.is_indirect:
+            seen.add(node.objgen)
+        title = _get(node, "/T")
+        name = ".".join(part for part in (prefix, str(title) if title is not None else "") if part)
+        children = [k for k in array(node, "/Kids") if isinstance(k, pikepdf.Dictionary) and "/T" in k]
+        if children:
+            found[name] = node
+            stack += [(child, name, depth + 1) for child in children]
+    return found
+
+
+def pages(pdf: pikepdf.Pdf) -> list[Any]:
     """Page dictionaries in order, without QPDF's own page handling (which repairs, and so changes, what it reads)."""
-    found: list[Any] = []
+    return page_tree(pdf)[1]
+
+
+def page_tree(pdf: pikepdf.Pdf, limit: int = 100_000) -> tuple[list[Any], list[Any]]:
+    """(inner nodes, pages) of the page tree, both in the order of a walk from the root."""
+    nodes: list[Any] = []
+    leaves: list[Any] = []
     seen: set[tuple[int, int]] = set()
     stack: list[Any] = [_get(pdf.Root, "/Pages")]
-    while stack and len(found) < limit:
+    while stack and len(leaves) < limit and len(nodes) < limit:
         node = stack.pop()
         if not isinstance(node, pikepdf.Dictionary):
             continue
-        if "/Kids" in node:
-            if node.is_indirect and node.objgen in seen:
+        if "/Kids" not in node:
+            leaves.append(node)
+            continue
+        if node.is_indirect:
+            if node.objgen in seen:
                 continue
-            if node.is_indirect:
-                seen.add(node.objgen)
-            stack.extend(reversed(list(array(node, "/Kids"))))
-        else:
-            found.append(node)
-    return found
+            seen.add(node.objgen)
+        nodes.append(node)
+        stack.extend(reversed(array(node, "/Kids")))
+    return nodes, leaves
 
 
 def lost_signatures(document: PdfDocument, policy: VerificationPolicy) -> tuple[list[str], int]:

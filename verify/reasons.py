@@ -263,6 +263,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The certificate has since expired; a trusted timestamp shows that the signature is older.",
         "证书此后已过期；可信时间戳证明签名早于过期时间。",
     ),
+    "on-hold-later": (
+        "The certificate is on hold since {since}, after this signature is proven to have existed: the signature stands.",
+        "证书自 {since} 起暂停，而签名已证明在此之前存在：签名仍然有效。",
+    ),
     "on-hold": (
         "The certificate is on hold: the seal or its key is suspended since {since}.",
         "证书被暂停：该印章或其密钥自 {since} 起停用。",

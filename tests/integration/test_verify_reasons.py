@@ -321,6 +321,10 @@ def test_a_certificate_on_hold_asks_for_a_check() -> None:
     verdict = judge(world.sealed("B"), world.context())
     assert outcome(verdict) == ("INDETERMINATE", "TRY_LATER", "check")
     assert "on-hold" in codes(verdict)
+    assert "suspended" in verdict["answer"]["next_step"]
+    proven = judge(world.sealed("T", when=NOW - 3 * DAY), world.context())
+    assert outcome(proven) == PASSED
+    assert "on-hold-later" in codes(proven)
 
 
 @SUITES
