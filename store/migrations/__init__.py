@@ -31,6 +31,12 @@ class DatabaseTooNew(Misconfigured):
     code = "database-too-new"
 
 
+class DatabaseForeign(Misconfigured):
+    """The database has tables and no revision: it is not ours, or was made before there were migrations."""
+
+    code = "database-foreign"
+
+
 def config(connection: sa.Connection | None = None) -> Config:
     """Alembic's configuration, with the connection to work on."""
     made = Config()
@@ -52,6 +58,7 @@ def upgrade(database: Database) -> None:
     """Bring a database to :func:`head`.
 
     :raises DatabaseTooNew: it is at a revision that this version does not know
+    :raises DatabaseForeign: it holds tables of somebody else
     """
     with database.engine.begin() as connection:  # BEGIN IMMEDIATE on SQLite: the lock
         if not database.is_sqlite:
@@ -59,6 +66,11 @@ def upgrade(database: Database) -> None:
         present = current(connection)
         if present == head():
             return
+        if present is None and sa.inspect(connection).get_table_names():
+            raise DatabaseForeign(
+                "The database holds tables that no migration of Xinyin made; give the node an empty one.",
+                "数据库中已有并非由本程序迁移建立的表；请为节点指定一个空数据库。",
+            )
         known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
         if present is not None and present not in known:
             raise DatabaseTooNew(

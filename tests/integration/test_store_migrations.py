@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 from store.db import Base, Database
 from store.ids import new_id
-from store.migrations import DatabaseTooNew, current, head
+from store.migrations import DatabaseForeign, DatabaseTooNew, current, head
 from store.migrations.__main__ import ROOMS, import_models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +106,15 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None
         session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseTooNew):
         database.migrate()
+
+
+def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
+    with database.write() as session:
+        session.execute(sa.text("CREATE TABLE seals (id TEXT)"))
+    with pytest.raises(DatabaseForeign):
+        database.migrate()
+    assert sa.inspect(database.engine).get_table_names() == ["seals"]
 
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
