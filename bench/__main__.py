@@ -68,6 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
     facts["load_after"] = round(os.getloadavg()[0], 2)
     console.print(_table(rows))
     console.print(" · ".join(f"{key.replace('_', ' ')}: {value}" for key, value in facts.items()), style="dim")
+    if max(facts["load_before"], facts["load_after"]) > (os.cpu_count() or 1):
+        console.print(
+            "The machine is busy: rows in wall time (token, request to result) say little; run again when it is idle."
+        )
     if options.json:
         print(json.dumps(document(rows, facts, time.perf_counter() - started), ensure_ascii=False, indent=1))
     return 1 if any(row.kept is False for row in rows) else 0

@@ -95,12 +95,14 @@ def home() -> Iterator[Home]:
 def rows(seconds: float) -> Iterator[Row]:
     """Each suite on one and on four threads, in process and through the socket; every signature verified before it counts."""
     with home() as held, home() as served:
-        generations = {suite: served.key(suite) for suite in Suite}  # by a process that must hold the tokens to make them
+        # Held first: SoftHSM2 serves one store a process, a second home's tokens are opened in a child.
+        ours = {suite: held.key(suite) for suite in Suite}
+        generations = {suite: served.key(suite) for suite in Suite}
         served.keys.close()
         with _signer_process(served.folder):
             keys = KeyService.open(served.folder, served.db, REGION, host=False)
             for suite in Suite:
-                inside, outside = held.keys.signer(held.key(suite), "receipt"), keys.signer(generations[suite], "receipt")
+                inside, outside = held.keys.signer(ours[suite], "receipt"), keys.signer(generations[suite], "receipt")
                 yield from _one_suite(suite, partial(inside.sign, MESSAGE), partial(outside.sign, MESSAGE), seconds)
             keys.close()
 
