@@ -51,18 +51,45 @@ def emit_list(items: Iterable[Any], columns: Sequence[tuple[str, str, str]], *, 
         if not rows:
             console.print(STATE.pick("（没有内容）", "(nothing here)"), style="dim")
             return
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for key, zh, en in columns:
-            heading = STATE.pick(zh, en) if STATE.lang != "both" else f"{zh} {en}"
-            table.add_column(heading, overflow="fold", no_wrap=key == "id")  # an identifier is copied whole
-        for row in rows:
-            table.add_row(*(_cell(row.get(key)) for key, _, _ in columns))
-        console.print(table)
+        headings = [STATE.pick(zh, en) if STATE.lang != "both" else f"{zh} {en}" for _, zh, en in columns]
+        cells = [[_cell(row.get(key)) for key, _, _ in columns] for row in rows]
+        if _fits(console, [headings, *cells]):
+            _print_table(console, headings, cells)
+        else:
+            _print_blocks(console, headings, cells)
 
     emit({"items": rows, "next": next_cursor}, human)
+
+
+def _fits(console: Console, rows: list[list[str]]) -> bool:
+    """Whether every column can have the width that its longest cell asks for."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return sum(widths) + 2 * len(widths) + 2 <= console.width
+
+
+def _print_table(console: Console, headings: list[str], rows: list[list[str]]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _print_blocks(console: Console, headings: list[str], rows: list[list[str]]) -> None:
+    """One block an item, its lines left for the terminal to wrap, so that identifiers can be copied whole."""
+    from rich.cells import cell_len
+
+    width = max(cell_len(heading) for heading in headings)
+    for row in rows:
+        for heading, cell in zip(headings, row, strict=True):
+            console.print(f"[dim]{heading}[/dim]{' ' * (width - cell_len(heading))}  {cell}", soft_wrap=True)
+        console.print()
 
 
 def _cell(value: Any) -> str:

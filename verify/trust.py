@@ -303,8 +303,7 @@ class TrustStore:
                 continue
             data = _read_file(path)
             if looks_like_list(data):
-                beside = read_pins(path.with_name("pins.json"))
-                lists.append(read_list(data, {*trusted, *beside}))
+                lists.append(read_list(data, trusted))  # never by pins that came along with the list
             else:
                 anchors += read_anchors(data)
         return cls(_newest(lists), anchors, problems)
