@@ -80,7 +80,10 @@ class BodyLimit:
 
 
 class SecurityHeaders:
-    """Adds :data:`HEADERS` to every answer, and ``Strict-Transport-Security`` over TLS; what a person sees is not cached."""
+    """Adds :data:`HEADERS` to every answer, and ``Strict-Transport-Security`` over TLS.
+
+    Nothing is cached but static files, whose addresses change with their content (``?`` and a digest).
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -95,7 +98,8 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                named = scope["path"].startswith("/static/") and scope["query_string"]
+                headers.setdefault("Cache-Control", "public, max-age=31536000, immutable" if named else "no-store")
                 if scope.get("scheme") == "https":
                     headers.setdefault("Strict-Transport-Security", "max-age=31536000")
             await send(message)

@@ -18,7 +18,7 @@ from crypto.errors import Usage
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = typer.Typer(no_args_is_help=True, help="账户与接口令牌 / accounts and API tokens")
+app = typer.Typer(help="账户与接口令牌 / accounts and API tokens")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="登录名或账户 ID / sign-in name or ID")]
 Stdin = Annotated[bool, typer.Option("--password-stdin", help="从标准输入读密码 / read the password from stdin")]
 

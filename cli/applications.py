@@ -14,7 +14,7 @@ from cli.output import emit, emit_list
 from cli.support import matter, opened
 from cli.verify import read_file
 
-app = typer.Typer(no_args_is_help=True, help="申请：提出、签发、退回 / applications: submit, sign off, refuse")
+app = typer.Typer(help="申请：提出、签发、退回 / applications: submit, sign off, refuse")
 Id = Annotated[str, typer.Argument(metavar="APPLICATION", help="申请编号 / application ID")]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from formats.auditlog import LogReport
 
-app = typer.Typer(no_args_is_help=True, help="审计日志：核验、证明、导出 / the audit log: verify, prove, export")
+app = typer.Typer(help="审计日志：核验、证明、导出 / the audit log: verify, prove, export")
 
 
 @app.command("verify")

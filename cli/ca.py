@@ -16,7 +16,7 @@ from cli.verify import read_file
 if TYPE_CHECKING:
     from ceremonies.node import Node
 
-app = typer.Typer(no_args_is_help=True, help="证书：CA、证书请求与导入、吊销列表 / certificates, requests, imports, revocation")
+app = typer.Typer(help="证书：CA、证书请求与导入、吊销列表 / certificates, requests, imports, revocation")
 Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="证书序列号（十六进制）或 ID / serial number or ID")]
 Why = Annotated[str | None, typer.Option("--reason", help="事由 / why")]
 

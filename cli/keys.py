@@ -10,7 +10,7 @@ from ceremonies.plain import plain
 from cli.output import emit, emit_list
 from cli.support import opened
 
-app = typer.Typer(no_args_is_help=True, help="密钥：用途、代次、启用与退役 / key roles and generations")
+app = typer.Typer(help="密钥：用途、代次、启用与退役 / key roles and generations")
 GenerationId = Annotated[str, typer.Argument(metavar="GENERATION", help="密钥代 ID / key generation")]
 
 

@@ -21,7 +21,7 @@ from crypto.errors import BadInput
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = typer.Typer(no_args_is_help=True, help="电子证照：签发、查看、暂扣、撤销 / licences: issue, show, suspend, revoke")
+app = typer.Typer(help="电子证照：签发、查看、暂扣、撤销 / licences: issue, show, suspend, revoke")
 Id = Annotated[str, typer.Argument(metavar="LICENCE", help="证照 ID 或证照标识 / licence ID or identifier")]
 
 

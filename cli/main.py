@@ -27,7 +27,6 @@ _FLAGS = ("--json",)
 
 app = typer.Typer(
     name="xinyin",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -133,11 +132,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _usage(exc: Any) -> int:
-    if type(exc).__name__ == "NoArgsIsHelpError":
-        exc.show()
-        return 2
     sentence = exc.format_message()
     context = getattr(exc, "ctx", None)
+    if sentence == "Missing command." and context is not None and not STATE.json:
+        # Whoever names a group without a command looks for what there is.
+        sys.stdout.write(context.get_help() or "")
+        return 2
     command = context.command_path if context is not None else "xinyin"
     return _fail(
         "usage",

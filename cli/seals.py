@@ -17,8 +17,8 @@ from crypto.errors import NotFound, Usage, XinyinError
 if TYPE_CHECKING:
     from rich.console import Console
 
-seal_app = typer.Typer(no_args_is_help=True, help="电子印章：制作、查看、停用、用印 / seals: make, show, suspend, apply")
-impression_app = typer.Typer(no_args_is_help=True, help="电子签章（每一次用印）/ impressions: every use of a seal")
+seal_app = typer.Typer(help="电子印章：制作、查看、停用、用印 / seals: make, show, suspend, apply")
+impression_app = typer.Typer(help="电子签章（每一次用印）/ impressions: every use of a seal")
 
 Key = Annotated[
     str | None, typer.Option("--idempotency-key", help="同一键同一请求只做一次 / the same key gives the same result")

@@ -12,7 +12,7 @@ from cli.state import STATE
 from cli.support import opened
 from cli.verify import read_file
 
-app = typer.Typer(no_args_is_help=True, help="信任列表：发布本区域的，导入外区域的 / trust lists")
+app = typer.Typer(help="信任列表：发布本区域的，导入外区域的 / trust lists")
 
 
 @app.command("publish")

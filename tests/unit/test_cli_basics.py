@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from cli.main import hoist
+from cli.main import hoist, main
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def xinyin(*words: str, home: Path, lang: str = "en_US.UTF-8") -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "XINYIN_HOME": str(home), "LANG": lang, "LC_ALL": lang}
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+    """One command in this process: starting Python for each would be most of the test."""
+    out, err = io.StringIO(), io.StringIO()
+    env = {"XINYIN_HOME": str(home), "LANG": lang, "LC_ALL": lang}
+    with patch.dict(os.environ, env), redirect_stdout(out), redirect_stderr(err):
+        status = main(list(words))
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -47,6 +52,14 @@ def test_a_file_without_seal_exits_30_and_garbage_40(tmp_path: Path) -> None:
     assert xinyin("verify", "--decide", str(unsealed), home=tmp_path).returncode == 10
 
 
+def test_the_installed_command_is_this_one(tmp_path: Path) -> None:
+    env = {**os.environ, "XINYIN_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "cli", "verify", "--json", str(ROOT / "examples" / "approval.pdf")]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (30, "")
+    assert json.loads(done.stdout)["verdict"] == "NO-SIGNATURE"
+
+
 def test_json_prints_one_document_and_nothing_else_before_or_after_the_subcommand(tmp_path: Path) -> None:
     unsealed = str(ROOT / "examples" / "approval.pdf")
     before = xinyin("--json", "verify", unsealed, home=tmp_path)
@@ -69,6 +82,8 @@ def test_usage_errors_exit_2_also_as_json(tmp_path: Path) -> None:
     done = xinyin("verify", "--json", home=tmp_path)
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] == "usage"
+    bare = xinyin("seal", "--json", home=tmp_path)
+    assert (bare.returncode, json.loads(bare.stdout)["error"]["code"]) == (2, "usage")
     assert xinyin("seal", "fly", home=tmp_path).returncode == 2
     assert xinyin("verify", "x.pdf", "--at", "yesterday", home=tmp_path).returncode == 2
 
