@@ -40,6 +40,32 @@ def verify(request: Request, session: CurrentSession, file: UploadFile | None = 
     return _to_result(request, verdict)
 
 
+_TRY = {
+    "sealed": "approval-rsa.pdf",
+    "sealed-sm2": "approval-sm2.pdf",
+    "tampered": "approval-rsa-tampered.pdf",
+    "withdrawn": "business-licence.pdf",
+    "unsealed": "approval.pdf",
+}
+"""What ``xinyin demo`` left behind, to be tried by whoever has no document at hand; not in production."""
+
+
+def _samples(request: Request) -> list[str]:
+    node = node_of(request)
+    if node.mode == "production":
+        return []
+    return [name for name, file in _TRY.items() if (node.home / "demo" / file).is_file()]
+
+
+@router.get("/try/{name}")
+def try_sample(request: Request, name: str) -> Response:
+    """Verify one of the demo's documents."""
+    if name not in _samples(request):
+        raise NotFound("There is no such sample; run the demo first.", "没有这个样例；请先运行演示。")
+    path = node_of(request).home / "demo" / _TRY[name]
+    return _to_result(request, request.app.state.verifier.verify(path.read_bytes(), name=path.name))
+
+
 @router.get("/verify/{name}")
 def result(request: Request, session: CurrentSession, name: str) -> Response:
     """A kept result."""
@@ -159,8 +185,8 @@ def licence_facts(verdict: dict[str, Any], lang: str) -> list[tuple[str, str]]:
 
 
 def _verify_page(request: Request, status: int = 200, **values: Any) -> Response:
-    limit = DOCUMENT_BYTES
-    return pages.render(request, "verify.html", status, here="verify", limit=limit, limit_text=pages.size_text(limit), **values)
+    offered = {"limit": DOCUMENT_BYTES, "limit_text": pages.size_text(DOCUMENT_BYTES), "samples": _samples(request)}
+    return pages.render(request, "verify.html", status, here="verify", **offered, **values)
 
 
 def _to_result(request: Request, verdict: dict[str, Any]) -> Response:

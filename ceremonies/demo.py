@@ -167,7 +167,7 @@ class _Story:
         self._show("营业执照", "business licence", self.licence_file, PASSED)
 
     def tamper(self) -> None:
-        self.tell.chapter("篡改", "Somebody changes one character in copies of the sealed files")
+        self.tell.chapter("篡改", "Somebody changes one byte in copies of the sealed files")
         for path, zh, en in [*self.sealed[:2], (self.licence_file, "营业执照", "business licence")]:
             edited = self._keep(
                 f"{path.stem}-tampered.pdf", tampered(path.read_bytes()), f"{zh}：被篡改的副本", f"{en}: a tampered copy"

@@ -26,7 +26,7 @@ class _Narrator:
         self._chapter = 0
 
     def chapter(self, zh: str, en: str) -> None:
-        number = _NUMBERS[self._chapter % len(_NUMBERS)]
+        number = str(self._chapter + 1) if STATE.lang == "en" else _NUMBERS[self._chapter % len(_NUMBERS)]
         self._chapter += 1
         self._console.print()
         title = {"zh": zh, "en": en}.get(STATE.lang, f"{zh}  [dim]{en}[/]")
@@ -152,7 +152,7 @@ def _ending(console: Console, outcome: Outcome) -> None:
     console.print(f"[bold {'green' if outcome.good else 'red'}]{STATE.pick(*words)}[/]")
     console.print()
     console.print(STATE.pick("接下来可以：", "What to try next:").replace("\n", " "), style="bold")
-    console.print("  make serve                    [dim]打开网页核验 / verify in the browser[/]")
+    console.print("  make serve                    [dim]打开网页核验、登录用印 / pages: verify, sign in and seal[/]")
     console.print(f"  .venv/bin/xinyin verify {outcome.folder}/approval-rsa.pdf", soft_wrap=True)
     console.print("  .venv/bin/xinyin seal list    [dim]印章登记簿 / the register of seals[/]")
     console.print("  .venv/bin/xinyin audit verify [dim]审计日志是否完整 / is the log whole[/]")

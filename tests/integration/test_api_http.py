@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -348,6 +349,27 @@ def test_the_pages_work_without_javascript_in_both_languages(service: Service) -
         gone = browser.get("/verify/never-kept", headers={"Accept": "text/html"})
         assert gone.status_code == 404
         assert "<main" in gone.text
+
+
+def test_samples_are_offered_where_the_demo_left_them_and_never_in_production(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = service.node.home / "demo"
+    with service.client() as browser:
+        browser.follow_redirects = True
+        assert "/try/" not in browser.get("/").text
+        assert browser.get("/try/unsealed").status_code == 404
+        folder.mkdir()
+        (folder / "approval.pdf").write_bytes(APPROVAL)
+        try:
+            assert "/try/unsealed" in browser.get("/").text
+            assert "需要核实" in browser.get("/try/unsealed").text
+            assert browser.get("/try/..%2f..%2fnode.toml").status_code == 404
+            monkeypatch.setattr(service.node, "mode", "production")
+            assert "/try/" not in browser.get("/").text
+            assert browser.get("/try/unsealed").status_code == 404
+        finally:
+            shutil.rmtree(folder)
 
 
 def test_the_name_of_a_file_cannot_inject_into_the_page(service: Service) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from api import site
 from api.limits import DOCUMENT_BYTES, RateLimit, body_limit
 from api.pages import local_path, moment, short_name
 from api.results import Results
@@ -76,6 +77,8 @@ def test_every_sentence_of_every_page_exists_in_both_languages() -> None:
     assert used <= set(texts), sorted(used - set(texts))
     for verdict in ("TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"):
         assert f"verdict_{verdict}" in texts
+    for sample in site._TRY:
+        assert f"try_{sample}" in texts
     for change in ("none", "permitted", "annotation", "undefined"):
         assert f"changes_{change}" in texts
 
