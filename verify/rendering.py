@@ -9,16 +9,21 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pypdfium2 as pdfium
 
 from policies.verification import VerificationPolicy
 
+Areas = dict[int, list[list[float]]]
 _ONE_AT_A_TIME = threading.Lock()  # PDFium is not made for threads
 _MAX_KEPT = 24  # pages of the current revision kept as pictures: 2 MB each for A4
+_SCALE = 0.7  # of 72 dots an inch
+_DRAWINGS = 10  # times the policy's pages, shared by all revisions
 _MARGIN = 3.0  # points around a later seal that do not count: line ends and smoothing reach over its rectangle
 
 
@@ -32,57 +37,77 @@ class RenderedComparison:
 
 
 def compare(
-    before: bytes,
-    after: bytes,
-    areas: dict[int, list[list[float]]],
+    revisions: Sequence[bytes],
+    areas: Sequence[Areas],
     policy: VerificationPolicy,
     *,
     form: bool = True,
-    drawn: dict[int, _Picture] | None = None,
-) -> RenderedComparison:
-    """Draw both revisions page by page and compare every pixel outside of ``areas``.
+) -> list[RenderedComparison]:
+    """Draw revisions page by page and compare each with the next one, every pixel outside of the step's areas.
 
-    :param areas: page number → rectangles in points of default user space where later seals and fields may show
+    :param areas: for each step from one revision to the next: page number → rectangles in points of default user space where
+        later seals and fields may show
     :param form: draw form fields too; a caller leaves them out where there are none but seals, whose pictures take longest to
         draw and whose objects it has compared one by one
-    :param drawn: keeps pages of ``after`` between calls about the same ``after``, so that a file with many seals is drawn once
+    :returns: one result a step
     """
-    drawn = {} if drawn is None else drawn
-    result = RenderedComparison()
+    results = [RenderedComparison() for _ in areas]
+    limit = max(1, min(policy.limits.rendered_pages, _DRAWINGS * policy.limits.rendered_pages // len(revisions)))
+    with _ONE_AT_A_TIME, ExitStack() as opened:
+        documents = [_open(data, opened, form) for data in revisions]
+        for step, (one, other) in enumerate(pairwise(documents)):
+            results[step].failed = one is None or other is None
+        pages = min((len(d) for d in documents if d is not None), default=0)
+        for index in range(min(pages, limit)):
+            _compare_page(documents, index, areas, results, policy.limits.rendered_pixels, form)
+    return results
+
+
+def _open(data: bytes, opened: ExitStack, form: bool) -> Any | None:
+    """The document as PDFium reads it, None where it does not."""
     try:
-        with _ONE_AT_A_TIME, pdfium.PdfDocument(before) as old, pdfium.PdfDocument(after) as new:
-            for opened in (old, new) if form else ():
-                opened.init_forms()  # without it PDFium leaves out what form fields show
-            for index in range(min(len(old), len(new), policy.limits.rendered_pages)):
-                result.compared += 1
-                holes = areas.get(index + 1, [])
-                if not _same_page(old, new, index, holes, policy.limits.rendered_pixels, form, drawn):
-                    result.different.append(index + 1)
+        document = opened.enter_context(pdfium.PdfDocument(data))
+        if form:
+            document.init_forms()  # without it PDFium leaves out what form fields show
+        return document
     except (pdfium.PdfiumError, ValueError, OverflowError, MemoryError):
-        result.failed = True
-    return result
+        return None
 
 
-def _same_page(
-    old: Any, new: Any, index: int, areas: list[list[float]], max_pixels: int, form: bool, drawn: dict[int, _Picture]
-) -> bool:
-    """Whether one page looks the same in both, one pixel a point (fewer where the page is huge)."""
-    first, second = old[index], new[index]
-    try:
-        size = first.get_size()
-        if size != second.get_size():
-            return False
-        scale = min(1.0, math.sqrt(max_pixels / max(1.0, size[0] * size[1])))
-        a, b = _draw(first, scale, form), drawn.get(index) or _draw(second, scale, form)
-        if len(drawn) < _MAX_KEPT:
-            drawn[index] = b
-        if a.pixels == b.pixels:
-            return True
-        holes = [_to_pixels(second, rect, a.width, a.height) for rect in areas]
-        return not any(_differs(a, b, y, holes) for y in range(a.height))
-    finally:
-        first.close()
-        second.close()
+def _compare_page(
+    documents: list[Any | None], index: int, areas: Sequence[Areas], results: list[RenderedComparison], pixels: int, form: bool
+) -> None:
+    """One page of every revision, each drawn once and held against the one before it."""
+    before: tuple[_Picture | None, tuple[float, float]] | None = None
+    for position, document in enumerate(documents):
+        holes: list[tuple[int, int, int, int]] = []
+        now: tuple[_Picture | None, tuple[float, float]] | None = None
+        if document is not None:
+            try:
+                page = document[index]
+                picture, size = _draw(page, pixels, form), page.get_size()
+                rectangles = areas[position - 1].get(index + 1, []) if position else []
+                holes = [_to_pixels(page, r, picture.width, picture.height) for r in rectangles]
+                page.close()
+                now = picture, size
+            except (pdfium.PdfiumError, ValueError, OverflowError, MemoryError):
+                now = None
+        if position:
+            result = results[position - 1]
+            result.compared += 1
+            if now is None or before is None:
+                result.failed = True
+            elif now[1] != before[1] or _differ(before[0], now[0], holes):
+                result.different.append(index + 1)
+        before = now
+
+
+def _differ(a: _Picture | None, b: _Picture | None, holes: list[tuple[int, int, int, int]]) -> bool:
+    if a is None or b is None or (a.width, a.height, a.stride) != (b.width, b.height, b.stride):
+        return True
+    if a.pixels == b.pixels:
+        return False
+    return any(_differs(a, b, y, holes) for y in range(a.height))
 
 
 @dataclass
@@ -93,9 +118,14 @@ class _Picture:
     pixels: bytes  # a memoryview would be compared element by element
 
 
-def _draw(page: Any, scale: float, form: bool) -> _Picture:
+def _draw(page: Any, max_pixels: int, form: bool) -> _Picture:
+    """Fifty dots an inch, in colour: enough for a changed figure to change a pixel; fewer where the page is huge."""
+    width, height = page.get_size()
+    scale = min(_SCALE, math.sqrt(max_pixels / max(1.0, width * height)))
     bitmap = page.render(scale=scale, grayscale=False, draw_annots=True, may_draw_forms=form, rev_byteorder=False)
-    return _Picture(bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer))
+    picture = _Picture(bitmap.width, bitmap.height, bitmap.stride, bytes(bitmap.buffer))
+    bitmap.close()
+    return picture
 
 
 def _differs(a: _Picture, b: _Picture, y: int, holes: list[tuple[int, int, int, int]]) -> bool:

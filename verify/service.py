@@ -171,26 +171,21 @@ class _DocumentVerification:
             return None
 
     def _render(self, judged: list[Judged], steps: dict[int, Comparison | None], ends: list[int]) -> None:
-        """The signed revisions beside the current file as pictures, within the policy's budget of pages."""
-        data = self.document.data
-        budget = self.policy.limits.rendered_pages
+        """Each signed revision beside the next as pictures, within the policy's bounds on pages."""
         level = self.policy.level("rendered-difference")
-        drawn: dict[int, Any] = {}
+        if level == "IGNORE":
+            return
+        data = self.document.data
         form = any(f.kind != "/Sig" for f in pdf.fields(self.document.pdf))
-        for end in ends[:-1]:
-            if budget <= 0 or level == "IGNORE":
-                return
-            areas: dict[int, list[list[float]]] = {}
-            for step in (steps[e] for e in ends[:-1] if e >= end):
-                for page, rects in (step.areas if step else {}).items():
-                    areas.setdefault(page, []).extend(rects)
-            result = rendering.compare(data[:end], data, areas, self.policy, form=form, drawn=drawn)
-            budget -= max(1, result.compared)
-            annotated = any(s and s.severity is ChangeClass.ANNOTATION for s in steps.values())
-            for one in (j for j in judged if j.signature.covered_end == end):
+        areas = [step.areas if (step := steps[end]) is not None else {} for end in ends[:-1]]
+        results = rendering.compare([data[:end] for end in ends], areas, self.policy, form=form)
+        for end, result in zip(ends[:-1], results, strict=True):
+            step = steps[end]
+            noted = step is not None and step.severity is ChangeClass.ANNOTATION  # said already, and meant to be seen
+            for one in (j for j in judged if 0 < j.signature.covered_end <= end):
                 if result.failed:
                     one.reasons.append(reason("rendering-failed", "WARN"))
-                elif result.different and not annotated:
+                elif result.different and not noted:
                     one.reasons.append(reason("rendered-difference", level, page=result.different[0]))
                     one.severity = ChangeClass.UNDEFINED
 

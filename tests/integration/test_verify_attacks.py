@@ -251,9 +251,10 @@ def test_the_second_look_finds_what_the_comparison_of_objects_would_miss() -> No
     """The pictures are compared on their own: here two different pages, told to be the same."""
     policy = VerificationContext(trust=TrustStore()).policy
     first, second = form_document(), form_document(appearance=b"BT /F1 12 Tf 2 4 Td (Payee: Bob) Tj ET")
-    assert rendering.compare(first, second, {}, policy).different == [1]
-    assert rendering.compare(first, first, {}, policy).different == []
-    assert rendering.compare(first, second, {1: [[50, 500, 250, 520]]}, policy).different == []
+    around = {1: [[50.0, 500.0, 250.0, 520.0]]}
+    results = rendering.compare([first, first, second, first, b"no document"], [{}, {}, around, {}], policy)
+    assert [r.different for r in results] == [[], [1], [], []]
+    assert [r.failed for r in results] == [False, False, False, True]
 
 
 # The signed range
