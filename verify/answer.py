@@ -24,7 +24,8 @@ _DOCUMENT_BAD = frozenset(
 _DOCUMENT_DOUBT = frozenset(
     {
         "changes-annotation", "changes-form", "xref-repaired", "objects-damaged", "junk-before-header", "signature-removed",
-        "signature-remains", "signature-empty", "rendering-failed", "overlap", "dss-removed", "timestamp-invalid",
+        "signature-remains", "signature-empty", "rendering-failed", "overlap", "covered", "trailing-data",
+        "dss-removed", "timestamp-invalid",
     }
 )  # fmt: skip
 _SEAL_BAD = frozenset(

@@ -10,6 +10,7 @@ classes. Objects that merely move in the file are no change; an object reached b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -81,8 +82,11 @@ _SIGNING_KEYS = {"/V", "/AP", "/AS", "/F", "/M", "/MK", "/DA", "/DR", "/Type", "
 _FILLING_KEYS = {"/V", "/AP", "/AS", "/M", "/I", "/RV", "/Ff", "/F"}
 # Back-references and bookkeeping; what they lead to is compared where it lives.
 _LINKS = {"/Parent", "/P", "/Kids", "/StructParent", "/Popup", "/IRT"}
+# What an evidence store and a developer extension hold (§12.8.4.3, §7.12); with other entries they could pass for a font.
+_EVIDENCE_KEYS = {"/Type", "/VRI", "/Certs", "/OCSPs", "/CRLs"}
+_EXTENSION_KEYS = {"/Type", "/BaseVersion", "/ExtensionLevel", "/URL", "/ExtensionRevision"}
 _MAX_PAGE_DEPTH = 64
-_PAGE_BOOKKEEPING = {"/Annots", "/Parent", "/LastModified", "/Tabs", "/Metadata"}
+_HARMLESS_FLAGS = 64 | 128 | 512  # ReadOnly, Locked, LockedContents: the others decide whether a field shows (§12.5.3)
 
 
 class RevisionComparer:
@@ -95,6 +99,8 @@ class RevisionComparer:
         self.result = Comparison()
         self._same: set[tuple[tuple[int, int], tuple[int, int]]] = set()
         self._parents: set[tuple[tuple[int, int], tuple[int, int]]] = set()
+        self._appeared: set[str] = set()
+        self._touched: set[str] = set()
 
     def run(self) -> Comparison:
         """Compare everything that can be reached.
@@ -111,8 +117,10 @@ class RevisionComparer:
         for name, group in groups_before.items():
             if name in groups_after:
                 self._take_as_same(group, groups_after[name])
-        fields_before = {f.name: f for f in reader.fields(self.before)}
-        fields_after = {f.name: f for f in reader.fields(self.after)}
+        fields_before, fields_after = _by_name(reader.fields(self.before)), _by_name(reader.fields(self.after))
+        self._values_before = {_id(get(f.node, "/V")) for f in fields_before.values()} - {(0, 0)}
+        self._values_after = Counter(_id(get(f.node, "/V")) for f in fields_after.values())
+        self._writable = any(f.kind != "/Sig" for f in fields_before.values())
         for name, one in fields_before.items():
             other = fields_after.get(name)
             if other is not None:
@@ -145,7 +153,7 @@ class RevisionComparer:
                 self._note("/Root/Metadata", ChangeClass.PERMITTED, "metadata")
             elif key == "/Names" and self._only_icons(a, b):
                 self._note("/Root/Names/AP", ChangeClass.ANNOTATION, "annotation")
-            elif key == "/Extensions" and isinstance(b, pikepdf.Dictionary):
+            elif key == "/Extensions" and _is_extensions(b):
                 self._note("/Root/Extensions", ChangeClass.PERMITTED, "extension")
             elif key == "/Version" and (a is None or str(b) > str(a)):
                 self._note("/Root/Version", ChangeClass.PERMITTED, "extension")
@@ -175,8 +183,11 @@ class RevisionComparer:
                 continue
             if key == "/SigFlags" or (key in {"/DR", "/DA"} and self._only_added(get(a, key), get(b, key))):
                 self._note(f"/AcroForm{key}", ChangeClass.PERMITTED, "extension")
-            elif key == "/NeedAppearances":
+            elif key == "/NeedAppearances" and not self._writable:
                 self._note("/AcroForm/NeedAppearances", ChangeClass.PERMITTED, "form")
+            elif key == "/NeedAppearances":
+                # Viewers then paint the fields' values instead of what was seen when the document was signed.
+                self._note("/AcroForm/NeedAppearances", ChangeClass.ANNOTATION, "annotation")
             else:
                 self._note(f"/AcroForm{key}")
 
@@ -190,6 +201,9 @@ class RevisionComparer:
 
     def _evidence(self, a: Any, b: Any) -> None:
         if self._equal(a, b):
+            return
+        if not (b is None or (isinstance(b, pikepdf.Dictionary) and _keys(b) <= _EVIDENCE_KEYS)):
+            self._note("/Root/DSS (more than evidence)")
             return
         lost = [key for key in ("/Certs", "/OCSPs", "/CRLs") if len(reader.array(a, key)) > len(reader.array(b, key))]
         self._note("/Root/DSS", ChangeClass.PERMITTED, "evidence-removed" if b is None or lost else "evidence")
@@ -218,14 +232,31 @@ class RevisionComparer:
         value = get(new.node, "/V")
         if new.kind != "/Sig":
             self._note(f"/AcroForm/{name} (new {new.kind.lstrip('/') or 'field'})")
-        elif isinstance(value, pikepdf.Dictionary):
-            kind = "timestamp" if str(get(value, "/SubFilter")) == "/ETSI.RFC3161" else "signature"
-            self._note(f"/AcroForm/{name}", ChangeClass.PERMITTED, kind)
-        elif any(get(w, "/AP") is not None and _visible(w) for w in new.widgets):
+        elif isinstance(value, pikepdf.Dictionary) and not self._own_value(value):
+            self._note(f"/AcroForm/{name} (another field's signature)")
+        elif isinstance(value, pikepdf.Dictionary) and reader.bytes_of(value, "/Contents").strip(b"\x00"):
+            self._appeared.add(name)
+            self._signed(name, new)
+        elif _painted(new):
             # Painted, yet signed by nobody: it is a stamp that only looks like a signature.
             self._note(f"/AcroForm/{name} (unsigned, visible)", ChangeClass.ANNOTATION, "annotation")
         else:
+            self._appeared.add(name)
             self._note(f"/AcroForm/{name}", ChangeClass.PERMITTED, "form")
+
+    def _own_value(self, value: Any) -> bool:
+        """Whether a new signature's dictionary was no field's before and is no other field's now."""
+        return _id(value) not in self._values_before and (_id(value) == (0, 0) or self._values_after[_id(value)] == 1)
+
+    def _signed(self, name: str, new: FormField) -> None:
+        """A field that gained a signature, which is judged for itself; a timestamp, which anybody can have made, is no seal."""
+        timestamp = (
+            str(get(new.node, "/V", "/SubFilter")) == "/ETSI.RFC3161" or str(get(new.node, "/V", "/Type")) == "/DocTimeStamp"
+        )
+        if timestamp and _painted(new):
+            self._note(f"/AcroForm/{name} (visible timestamp)", ChangeClass.ANNOTATION, "annotation")
+        else:
+            self._note(f"/AcroForm/{name}", ChangeClass.PERMITTED, "timestamp" if timestamp else "signature")
 
     def _field(self, a: FormField, b: FormField) -> None:
         signed_before = a.kind == "/Sig" and isinstance(get(a.node, "/V"), pikepdf.Dictionary)
@@ -240,30 +271,35 @@ class RevisionComparer:
             changed |= {k for k in (_keys(x) | _keys(y)) - _LINKS if not self._equal(get(x, k), get(y, k))}
         if not changed:
             return
+        self._touched.add(a.name)
         if signed_before:
             self._note(f"/AcroForm/{a.name} (signed field: {', '.join(sorted(changed))})")
-        elif signed_now and changed <= _SIGNING_KEYS and "/AP" in changed and self._appearance_shared(a):
-            self._note(f"/AcroForm/{a.name} (appearance used elsewhere)")
-        elif signed_now and changed <= _SIGNING_KEYS:
-            kind = "timestamp" if str(get(b.node, "/V", "/SubFilter")) == "/ETSI.RFC3161" else "signature"
-            self._note(f"/AcroForm/{a.name}", ChangeClass.PERMITTED, kind)
+        elif signed_now and not self._own_value(get(b.node, "/V")):
+            self._note(f"/AcroForm/{a.name} (another field's signature)")
+        elif signed_now and changed <= _SIGNING_KEYS and self._used_elsewhere(a):
+            self._note(f"/AcroForm/{a.name} (used elsewhere)")
+        elif signed_now and changed <= _SIGNING_KEYS and reader.bytes_of(get(b.node, "/V"), "/Contents").strip(b"\x00"):
+            self._appeared.add(a.name)
+            self._signed(a.name, b)
         elif a.kind == "/Sig":
             self._note(f"/AcroForm/{a.name} (unsigned: {', '.join(sorted(changed))})", ChangeClass.ANNOTATION, "annotation")
         elif changed <= _FILLING_KEYS and changed & {"/V", "/AS", "/RV", "/I"}:
             self._filled(a, b)
-        elif changed <= {"/Ff", "/M", "/F"}:
+        elif changed <= {"/Ff", "/M", "/F"} and _show_alike(a, b):
             self._note(f"/AcroForm/{a.name}", ChangeClass.PERMITTED, "form")
         else:
             # An appearance that changes while the value stays shows something the field does not say (shadow replace).
             self._note(f"/AcroForm/{a.name} ({', '.join(sorted(changed))})")
 
-    def _appearance_shared(self, form_field: FormField) -> bool:
-        """Whether the field's former appearance also serves another part of the document.
+    def _used_elsewhere(self, form_field: FormField) -> bool:
+        """Whether the field or its former appearance also serves another part of the document (as a font, a picture …).
 
-        Such an object is no longer the field's to exchange: what was signed as one thing would become two.
+        Such an object is no longer the field's to change: what was signed as one thing would become two.
         """
-        targets = {_id(x) for w in form_field.widgets for x in (get(w, "/AP"), get(w, "/AP", "/N"))} - {(0, 0)}
-        if not targets:
+        allowed = {_id(x): {"/AP", "/N"} for w in form_field.widgets for x in (get(w, "/AP"), get(w, "/AP", "/N"))}
+        allowed |= {_id(x): {"[]", "/Parent", "/Obj"} for x in (form_field.node, *form_field.widgets)}
+        allowed.pop((0, 0), None)
+        if not allowed:
             return False
         for owner in self.before.objects:
             stack: list[tuple[Any, str]] = [(owner, "")]
@@ -273,7 +309,7 @@ class RevisionComparer:
                 if self.budget < 0:
                     raise TooManyObjects
                 if node is not owner and _id(node) != (0, 0):
-                    if _id(node) in targets and via not in {"/AP", "/N"}:
+                    if via not in allowed.get(_id(node), {via}):
                         return True
                 elif isinstance(node, pikepdf.Array):
                     stack += [(item, "[]") for item in node]
@@ -286,7 +322,12 @@ class RevisionComparer:
         old = get(a.node, "/V")
         had_value = old is not None and str(old).strip() not in ("", "/Off")
         self.result.filled.add(a.name)
-        if had_value and not self._equal(old, get(b.node, "/V")):
+        shown = (
+            ("/V", a.node, b.node),
+            *((k, x, y) for x, y in zip(a.widgets, b.widgets, strict=True) for k in ("/AP", "/AS")),
+        )
+        alike = _show_alike(a, b) and all(self._equal(get(x, key), get(y, key)) for key, x, y in shown)
+        if had_value and not alike:
             self._note(f"/AcroForm/{a.name} (value that was signed)")
         else:
             self._note(f"/AcroForm/{a.name}", ChangeClass.PERMITTED, "form")
@@ -326,17 +367,14 @@ class RevisionComparer:
             self._note(f"/Pages ({len(before)} → {len(after)})")
         old_widgets = _widget_names(fields_before.values())
         new_widgets = _widget_names(fields_after.values())
-        changed = {c.path.split("/AcroForm/", 1)[-1].split(" ", 1)[0] for c in self.result.changes if "/AcroForm/" in c.path}
         for number, (a, b) in enumerate(zip(before, after, strict=False), 1):
             self._inherited(number, a, b)
-            for key in (_keys(a) | _keys(b)) - _PAGE_BOOKKEEPING:
-                if key != "/StructParents" and not self._equal(get(a, key), get(b, key)):
+            for key in (_keys(a) | _keys(b)) - {"/Annots", "/Parent"}:
+                if not _is_bookkeeping(key, get(b, key)) and not self._equal(get(a, key), get(b, key)):
                     self._note(f"page {number}{key}")
-            self._annotations(number, a, b, old_widgets, new_widgets, changed)
+            self._annotations(number, a, b, old_widgets, new_widgets)
 
-    def _annotations(
-        self, number: int, a: Any, b: Any, old_widgets: dict[Any, str], new_widgets: dict[Any, str], changed: set[str]
-    ) -> None:
+    def _annotations(self, number: int, a: Any, b: Any, old_widgets: dict[Any, str], new_widgets: dict[Any, str]) -> None:
         old = [x for x in reader.array(a, "/Annots") if isinstance(x, pikepdf.Dictionary)]
         new = [x for x in reader.array(b, "/Annots") if isinstance(x, pikepdf.Dictionary)]
         matched: set[int] = set()
@@ -350,7 +388,7 @@ class RevisionComparer:
             other = new[position]
             if name is None and not self._equal_without_links(one, other):
                 self._note(f"page {number}/Annots ({_subtype(other)} changed)", ChangeClass.ANNOTATION, "annotation")
-            if name in changed:
+            if name in self._touched:
                 self._allow(number, other)
         for position, other in enumerate(new):
             if position in matched:
@@ -358,6 +396,8 @@ class RevisionComparer:
             name = new_widgets.get(_id(other))
             if name is None:
                 self._note(f"page {number}/Annots ({_subtype(other)} added)", ChangeClass.ANNOTATION, "annotation")
+            elif name in old_widgets.values() and name not in self._appeared:
+                self._note(f"page {number}/Annots (field {name} was not shown here)")
             else:
                 self._allow(number, other)
 
@@ -477,7 +517,51 @@ def _id(node: Any) -> tuple[int, int]:
 
 
 def _is_metadata(node: Any) -> bool:
-    return isinstance(node, pikepdf.Stream) and str(get(node, "/Type")) == "/Metadata"
+    return isinstance(node, pikepdf.Stream) and str(get(node, "/Type")) == "/Metadata" and str(get(node, "/Subtype")) == "/XML"
+
+
+def _is_extensions(node: Any) -> bool:
+    """A dictionary of developer extensions, each one dictionary or several."""
+    entries = [get(node, key) for key in _keys(node) - {"/Type"}]
+    entries = [x for entry in entries for x in (entry if isinstance(entry, pikepdf.Array) else [entry])]
+    return isinstance(node, pikepdf.Dictionary) and all(
+        isinstance(x, pikepdf.Dictionary) and _keys(x) <= _EXTENSION_KEYS for x in entries
+    )
+
+
+def _is_bookkeeping(key: str, value: Any) -> bool:
+    """An entry of a page that shows nothing, by its name and its kind."""
+    if key == "/Metadata":
+        return value is None or _is_metadata(value)
+    kind = {"/Tabs": pikepdf.Name, "/LastModified": pikepdf.String, "/StructParents": int}.get(key)
+    return kind is not None and (value is None or isinstance(value, kind))
+
+
+def _by_name(fields: Iterable[FormField]) -> dict[str, FormField]:
+    """Fields by their names; a name that comes again is numbered, so that no field hides behind another."""
+    found: dict[str, FormField] = {}
+    for one in fields:
+        name, count = one.name, 1
+        while name in found:
+            count += 1
+            name = f"{one.name}#{count}"
+        one.name = name
+        found[name] = one
+    return found
+
+
+def _flags(widget: Any) -> int:
+    value = get(widget, "/F")
+    return value if isinstance(value, int) else 0
+
+
+def _show_alike(a: FormField, b: FormField) -> bool:
+    """Whether the flags of two states of a field let it show at the same times."""
+    return all(not (_flags(x) ^ _flags(y)) & ~_HARMLESS_FLAGS for x, y in zip(a.widgets, b.widgets, strict=True))
+
+
+def _painted(form_field: FormField) -> bool:
+    return any(get(w, "/AP") is not None and _visible(w) for w in form_field.widgets)
 
 
 def _subtype(node: Any) -> str:

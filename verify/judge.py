@@ -31,7 +31,7 @@ CONSEQUENCES: dict[str, tuple[Verdict, str]] = {
             "byte-range", "contents-mismatch", "contents-padding", "revision-incomplete", "cms-unreadable", "signer-infos",
             "encapsulated-content", "content-type-attribute", "algorithm-mismatch", "changes-undefined", "changes-certified",
             "page-count", "rendered-difference", "sub-filter", "changes-annotation", "changes-form", "rendering-failed",
-            "xref-repaired", "junk-before-header", "overlap", "signed-attributes-missing",
+            "xref-repaired", "junk-before-header", "overlap", "covered", "trailing-data", "signed-attributes-missing",
         ),
         _FAILED_FORMAT,
     ),

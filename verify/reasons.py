@@ -192,6 +192,14 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "Evidence for long-term verification that an earlier revision held was taken out.",
         "较早版本中的长期验证证据已被移除。",
     ),
+    "trailing-data": (
+        "{size} bytes behind the signed document show nothing here, but other programs may read them. Ask for the original.",
+        "签署内容之后另有 {size} 字节，在此不显示任何内容，但其他软件可能读取。请索要原件。",
+    ),
+    "covered": (
+        "A signature added later paints over a large part of page {page}; compare what lies under it with the original.",
+        "后来添加的签名图像遮盖了第 {page} 页的大片区域；请与原件核对被遮盖的内容。",
+    ),
     "trailing-bytes": (
         "Some blank bytes follow the signed document; they change nothing.",
         "签署内容之后有少量空白字节，不影响内容。",

@@ -23,6 +23,7 @@ from verify.trust import ServiceType
 
 VERSION = "0.1.0"
 _MAX_REVISIONS = 64
+_LARGEST_SEAL = 60 / 25.4 * 72  # points
 
 
 @dataclass
@@ -154,7 +155,11 @@ class _DocumentVerification:
             ends.append(len(data))
         steps: dict[int, Comparison | None] = {}
         for before, after in pairwise(ends):
-            steps[before] = self._compare(before, after)
+            steps[before] = step = self._compare(before, after)
+            if after == len(data) and tail.strip() and step is not None and not step.changes:
+                # Nothing that this reader or the next one sees; others may search the file in other ways.
+                level = self.policy.level("trailing-data")
+                self.findings.append(reason("trailing-data", level, size=len(tail)))
         if len(ends) > 1:
             self._render(judged, steps, ends)
         for one in judged:
@@ -220,6 +225,7 @@ class _DocumentVerification:
             one.reasons.append(reason("changes-certified", policy.level("changes-certified"), detail=forbidden))
             one.severity = ChangeClass.UNDEFINED
         self._overlap(one, known)
+        self._covered(one, known)
 
     def _overlap(self, one: Judged, known: list[Comparison]) -> None:
         """A later visible field over this seal: whoever looks at the page no longer sees what was sealed."""
@@ -230,6 +236,11 @@ class _DocumentVerification:
         later = [r for c in known for r in c.areas.get(page, [])]
         if any(_overlap_share(rect, other) > 0.05 for other in later):
             one.reasons.append(reason("overlap", self.policy.level("overlap"), field=one.signature.field))
+
+    def _covered(self, one: Judged, known: list[Comparison]) -> None:
+        """A later signature whose picture is larger than any seal: it may hide what was sealed, or pass for it."""
+        for page in sorted({page for c in known for page, rects in c.areas.items() if any(map(_is_large, rects))})[:1]:
+            one.reasons.append(reason("covered", self.policy.level("overlap"), page=page))
 
     # Time, trust and revocation
 
@@ -511,6 +522,11 @@ def _recognition(trusted: Trusted, context: VerificationContext) -> dict[str, An
         "name": service.name,
         "state": listed.state(context.time()) if listed else "unknown",
     }
+
+
+def _is_large(rect: list[float]) -> bool:
+    """Whether a rectangle in points exceeds the largest seal (50 mm across, with room around it)."""
+    return abs(rect[2] - rect[0]) * abs(rect[3] - rect[1]) > _LARGEST_SEAL**2
 
 
 def _overlap_share(a: list[float], b: list[float]) -> float:
