@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from api import pages
 from api.auth import CurrentSession, node_of
 from api.limits import DOCUMENT_BYTES
-from api.routes.seals import placement
+from api.routes.seals import impression_document, placement
 from api.sessions import Session, demand
 from ceremonies.plain import plain
 from crypto.errors import BadInput, Unauthenticated, XinyinError
@@ -67,8 +67,6 @@ def document(request: Request, session: CurrentSession, impression_id: str) -> R
     """The sealed document."""
     if session is None:
         return RedirectResponse("/signin", 303)
-    from api.routes.seals import impression_document
-
     return impression_document(request, session.account, impression_id)
 
 

@@ -24,6 +24,10 @@ _ClickException: type[Exception] = _UsageError.__mro__[1]
 
 _VALUED = ("--home", "--as", "--matter", "--lang")
 _FLAGS = ("--json",)
+_ROOMS = frozenset(
+    ("crypto", "formats", "policies", "net", "verify", "store", "people", "hsm")
+    + ("ca", "trust", "seals", "licences", "records", "ceremonies", "api", "cli")
+)
 
 app = typer.Typer(
     name="xinyin",
@@ -150,19 +154,7 @@ def _usage(exc: Any) -> int:
 
 def _missing_part(exc: ImportError) -> int:
     top = (exc.name or "").split(".")[0]
-    if top and top not in {
-        "api",
-        "ceremonies",
-        "store",
-        "hsm",
-        "ca",
-        "seals",
-        "licences",
-        "people",
-        "trust",
-        "verify",
-        "formats",
-    }:
+    if top and top not in _ROOMS:
         return _fail(
             "not-installed",
             f"此命令需要完整服务，缺少组件 {top}；请安装 xinyin[node]。",

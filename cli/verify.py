@@ -54,7 +54,7 @@ def verify(
     退出码 / exit status: 0 TOTAL-PASSED, 10 INDETERMINATE, 20 TOTAL-FAILED, 30 无签章 no signature, 40 无法读取 unreadable.
     """
     moment = parse_time(at) if at else None
-    documents = [(path, _read(path)) for path in files]
+    documents = [(path, read_file(path)) for path in files]
     from verify.schemas import exit_status
     from verify.worker import verify_many
 
@@ -95,9 +95,6 @@ def read_file(path: Path, *, limit: int = MAX_BYTES) -> bytes:
     if path.stat().st_size > limit:
         raise TooLarge(f"{path} is larger than {limit >> 20} MiB.", f"{path} 超过 {limit >> 20} MiB。", file=str(path))
     return path.read_bytes()
-
-
-_read = read_file
 
 
 def _context(trust: list[Path], pins: list[str], at: datetime | None, offline: bool) -> VerificationContext:
