@@ -24,10 +24,8 @@ _ClickException: type[Exception] = _UsageError.__mro__[1]
 
 _VALUED = ("--home", "--as", "--matter", "--lang")
 _FLAGS = ("--json",)
-_ROOMS = frozenset(
-    ("crypto", "formats", "policies", "net", "verify", "store", "people", "hsm")
-    + ("ca", "trust", "seals", "licences", "records", "ceremonies", "api", "cli")
-)
+_INNER_ROOMS = frozenset({"crypto", "formats", "policies", "net", "verify", "store", "people", "hsm"})
+_OUTER_ROOMS = frozenset({"ca", "trust", "seals", "licences", "records", "ceremonies", "api", "cli"})
 
 app = typer.Typer(
     name="xinyin",
@@ -154,7 +152,7 @@ def _usage(exc: Any) -> int:
 
 def _missing_part(exc: ImportError) -> int:
     top = (exc.name or "").split(".")[0]
-    if top and top not in _ROOMS:
+    if top and top not in _INNER_ROOMS | _OUTER_ROOMS:
         return _fail(
             "not-installed",
             f"此命令需要完整服务，缺少组件 {top}；请安装 xinyin[node]。",
