@@ -61,6 +61,11 @@ def language(request: Request) -> str:
     return asked if asked in LANGUAGES else "zh"
 
 
+def remember_language(response: Response, lang: str) -> None:
+    """Keep the reader's choice for a year."""
+    response.set_cookie("xinyin_lang", lang if lang in LANGUAGES else "zh", max_age=31_536_000, samesite="lax", httponly=True)
+
+
 def moment(value: str, lang: str) -> str:
     """An RFC 3339 time as a person in China reads it: Beijing time, named as such."""
     try:
@@ -123,7 +128,10 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     }
     context.update(values)
     html = _environment().get_template(template).render(context)
-    return HTMLResponse(html, status, {"Vary": "Cookie", "Content-Language": "zh-CN" if lang == "zh" else "en"})
+    response = HTMLResponse(html, status, {"Vary": "Cookie", "Content-Language": "zh-CN" if lang == "zh" else "en"})
+    if request.query_params.get("lang") == lang:  # a link in a language: what follows it stays in that language
+        remember_language(response, lang)
+    return response
 
 
 def size_text(count: int) -> str:

@@ -12,7 +12,6 @@ from api import pages
 from api.auth import CurrentSession, node_of
 from api.limits import DOCUMENT_BYTES
 from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
-from api.texts import LANGUAGES
 from crypto.errors import NotFound, TooManyRequests, XinyinError
 
 router = APIRouter(include_in_schema=False)
@@ -141,7 +140,7 @@ def signout(request: Request, session: CurrentSession, csrf: Annotated[str, Form
 def choose_language(lang: str, back: str = "/") -> Response:
     """Remember the language and go back to where the reader was."""
     response = RedirectResponse(pages.local_path(back), 303)
-    response.set_cookie("xinyin_lang", lang if lang in LANGUAGES else "zh", max_age=31_536_000, samesite="lax", httponly=True)
+    pages.remember_language(response, lang)
     return response
 
 

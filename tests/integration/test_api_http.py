@@ -351,6 +351,15 @@ def test_the_pages_work_without_javascript_in_both_languages(service: Service) -
         assert "<main" in gone.text
 
 
+def test_a_link_in_a_language_leads_to_pages_in_that_language(service: Service) -> None:
+    with service.client() as browser:
+        browser.follow_redirects = True
+        assert "Verify a document" in browser.get("/?lang=en").text
+        result = browser.post("/verify", files={"file": ("a.pdf", APPROVAL)}, headers={"Accept": "text/html"})
+        assert "Check further" in result.text
+        assert "需要核实" not in result.text
+
+
 def test_samples_are_offered_where_the_demo_left_them_and_never_in_production(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
