@@ -63,6 +63,8 @@ class Licence(Protocol):
     def valid_from(self) -> datetime: ...
     @property
     def valid_to(self) -> datetime | None: ...
+    @property
+    def document_sha256(self) -> str: ...
 
 
 def state_at(
@@ -85,7 +87,8 @@ def state_at(
         status, state_zh, since = "expired", "失效", licence.valid_to
     elif status == IN_FORCE and at < licence.valid_from:
         status, state_zh, since = "not-yet-valid", "未生效", licence.valid_from
-    return LicenceStatus(licence.identifier, type_name, status, state_zh, since, licence.region, "register")
+    documents = (licence.document_sha256,)
+    return LicenceStatus(licence.identifier, type_name, status, state_zh, since, licence.region, "register", documents)
 
 
 def effective_time(kind: str, wanted: datetime | date | None, *, issued_at: datetime, now: datetime) -> datetime:

@@ -296,7 +296,9 @@ class LicenceService:
 
     def _issue(self, actor: Actor, action: str, wish: _Wish, idempotency_key: str | None) -> tuple[dict[str, Any], bytes]:
         authority = wish.authority
-        context = self.seals.applications.circumstances(wish.application, purpose="issue-licence")
+        context = self.seals.applications.circumstances(
+            wish.application, purpose="issue-licence", department=authority.issuer_uscc
+        )
         facts = self._facts("", authority.issuer_uscc, wish.kind.id)
         rule = self.authoriser.require(actor, action, facts, {"matter": wish.matter, **context}).rule
         use = self.seals.plan(

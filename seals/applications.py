@@ -117,11 +117,18 @@ class ApplicationService:
         return row
 
     def circumstances(
-        self, application_id: str | None, *, purpose: str, seal_id: str | None = None, document_sha256: str | None = None
+        self,
+        application_id: str | None,
+        *,
+        purpose: str,
+        department: str | None = None,
+        seal_id: str | None = None,
+        document_sha256: str | None = None,
     ) -> dict[str, Any]:
         """What the rules are told of a named application; {} where none is named.
 
-        :raises ApplicationNeeded: it is for something else, another seal or another document
+        :param department: whose sign-off counts; the members of another one cannot lend theirs
+        :raises ApplicationNeeded: it is for something else, another seal or document, or was put to another department
         """
         if application_id is None:
             return {}
@@ -129,10 +136,11 @@ class ApplicationService:
             row = self.row(session, application_id)
         other_seal = row.seal_id is not None and seal_id is not None and row.seal_id != seal_id
         other_document = row.document_sha256 is not None and row.document_sha256 != document_sha256
-        if row.purpose != purpose or other_seal or other_document:
+        other_department = department is not None and row.department != department
+        if row.purpose != purpose or other_seal or other_document or other_department:
             raise ApplicationNeeded(
-                "The application named is for another purpose, seal or document; name the one for this.",
-                "所指申请的用途、印章或文件与本次不符；请指明对应的申请。",
+                "The application named is for another purpose, department, seal or document; name the one for this.",
+                "所指申请的用途、部门、印章或文件与本次不符；请指明对应的申请。",
                 application=application_id,
             )
         return {

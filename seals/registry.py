@@ -299,12 +299,15 @@ class SealRegistry:
                 .order_by(SealEventRow.effective_at.desc(), SealEventRow.id.desc())
                 .limit(1)
             ).one_or_none()
+            versions = session.scalars(sa.select(SealVersionRow.generation_ids).where(SealVersionRow.seal_id == seal.id)).all()
         if event is None:
             return None
+        public = [self.keys.generation(g).public_key for g in dict.fromkeys(g for v in versions for g in v)]
+        keys = tuple(key.fingerprint for key in public if key is not None)
         status, since = event.status, event.effective_at
         if status != "revoked" and at > seal.valid_to:
             status, since = "expired", seal.valid_to
-        return SealStatus(seal.es_id, seal.name, seal.region, status, since, "register")
+        return SealStatus(seal.es_id, seal.name, seal.region, status, since, "register", keys)
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 

@@ -159,7 +159,11 @@ class SealService(SealRegistry):
         chosen, form = self._form(seal, format, suite)
         if rule is None:
             context = self.applications.circumstances(
-                application, purpose="use-seal", seal_id=seal.id, document_sha256=document_sha256
+                application,
+                purpose="use-seal",
+                department=seal.owner_uscc,
+                seal_id=seal.id,
+                document_sha256=document_sha256,
             )
             context = {"matter": matter, **context, "attended": attended, "format": form, "level": level}
             matter = context["matter"]  # an application is for one matter: that of the application counts

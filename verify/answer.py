@@ -29,9 +29,20 @@ _DOCUMENT_DOUBT = frozenset(
     }
 )  # fmt: skip
 _SEAL_BAD = frozenset(
-    {"REVOKED", "EXPIRED", "NOT_YET_VALID", "key-compromised", "seal-revoked", "impression-voided", "impression-replaced"}
+    {
+        "REVOKED",
+        "EXPIRED",
+        "NOT_YET_VALID",
+        "key-compromised",
+        "seal-revoked",
+        "seal-not-its-own",
+        "impression-voided",
+        "impression-replaced",
+    }
 )
-_LICENCE_BAD = frozenset({"licence-withdrawn", "licence-suspended", "licence-expired", "licence-superseded"})
+_LICENCE_BAD = frozenset(
+    {"licence-withdrawn", "licence-suspended", "licence-expired", "licence-superseded", "licence-not-the-document"}
+)
 _LICENCE_DOUBT = frozenset({"licence-unknown", "licence-metadata-unreadable"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -49,12 +50,14 @@ def find(document: PdfDocument, policy: VerificationPolicy) -> LicenceData | Non
 
 
 def judge(
-    licence: LicenceData | None, region: str | None, context: VerificationContext, now: datetime
+    licence: LicenceData | None, digests: Callable[[], list[str]], context: VerificationContext, now: datetime
 ) -> tuple[dict[str, Any] | None, Reason | Part | None]:
     """The ``licence`` block, and what it means for the answer.
 
-    Metadata under a seal that leads to no list are a claim like any other: the register is asked all the same, because a
-    withdrawn licence is refused whoever sealed the copy.
+    Metadata are a claim, whoever sealed them: the register is asked for the state, because a withdrawn licence is refused
+    whoever sealed the copy, and whether this is the document that it issued, because any seal can be put on any metadata.
+
+    :param digests: SHA-256 of the revisions of the file at hand
     """
     if licence is None:
         return None, None
@@ -74,6 +77,8 @@ def judge(
         "since": rfc3339(known.since) if known else None,
         "source": known.source if known else None,
     }
+    if known is not None and known.documents and not set(known.documents) & set(digests()):
+        return block, reason("licence-not-the-document", "WARN", id=licence.identifier)
     return block, _finding(licence, known, fields, now)
 
 

@@ -367,6 +367,14 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The seal {id} is not in the register that was asked.",
         "所查询的登记库中没有印章 {id}。",
     ),
+    "seal-not-its-own": (
+        "The certificate claims the seal {id} ({name}), but neither its key nor its issuer is that seal's. Do not rely on it.",
+        "证书自称属于印章 {id}（{name}），但其密钥或颁发机构与该印章不符。请勿采信。",
+    ),
+    "licence-not-the-document": (
+        "This file calls itself the licence {id}, but it is not the document issued as such. Ask for the original file.",
+        "本文件自称证照 {id}，但并非当时签发的文件。请索要原始电子文件。",
+    ),
     "impression-voided": (
         "This sealed document was declared void by its issuer on {since}.",
         "签发机构已于 {since} 宣布本盖章文件作废。",

@@ -50,7 +50,11 @@ def exit_status(verdicts: list[dict[str, Any]], *, decide: bool = False) -> int:
 
 @dataclass(frozen=True)
 class SealStatus:
-    """State of a seal at a time, as its register or a signed status list tells it."""
+    """State of a seal at a time, as its register or a signed status list tells it.
+
+    ``keys`` are the fingerprints (SHA-256 of SubjectPublicKeyInfo, hex) of the keys that were ever the seal's; empty where the
+    source does not tell.
+    """
 
     id: str
     name: str
@@ -58,11 +62,15 @@ class SealStatus:
     status: str  # in-force | suspended | revoked | expired
     since: datetime | None = None
     source: str = ""
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LicenceStatus:
-    """State of a licence at a time: in-force | suspended | withdrawn | expired | superseded; ``state_zh`` e.g. 撤销."""
+    """State of a licence at a time: in-force | suspended | withdrawn | expired | superseded; ``state_zh`` e.g. 撤销.
+
+    ``documents`` are the SHA-256 digests (hex) of what was issued as this licence; empty where the source does not tell.
+    """
 
     identifier: str
     type_name: str
@@ -71,6 +79,7 @@ class LicenceStatus:
     since: datetime | None = None
     region: str = ""
     source: str = ""
+    documents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

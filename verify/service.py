@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from crypto.errors import XinyinError
 from formats.x509 import Certificate
 from verify import answer, changes, evidence, kinds, pdf, rendering
 from verify import licence as licence_files
+from verify.chain import Path
 from verify.changes import ChangeClass, Comparison
 from verify.cms import Examined, examine, examine_token
 from verify.judge import Judge, TimeProof, Trusted, conclude
@@ -131,7 +133,7 @@ class _DocumentVerification:
             self.findings.append(reason("licence-without-seal"))
         else:
             self.findings.append(reason("no-signature"))
-        block = self._licence_block(licence, None)
+        block = self._licence_block(licence)
         return _verdict(self.name, Verdict.NO_SIGNATURE, None, self.findings, [], block[0], None, self.context)
 
     # Changes after signing
@@ -326,6 +328,10 @@ class _DocumentVerification:
             if known is None:
                 judged.reasons.append(reason("seal-unknown", "INFORM", id=es_id))
         judged.seal = known or SealStatus(es_id, certificate.common_name, region, "unknown")
+        if known is not None and self._claims_another(certificate, path, known):
+            judged.seal = SealStatus(es_id, certificate.common_name, region, "unknown")
+            judged.reasons.append(reason("seal-not-its-own", "WARN", id=es_id, name=known.name))
+            return
         if known is None or known.status == "in-force":
             self._revoked_later(judged, es_id)
             return
@@ -335,6 +341,13 @@ class _DocumentVerification:
             judged.reasons.append(reason("seal-not-in-force", "WARN", name=known.name, state=known.status))
         else:
             judged.reasons.append(reason(code, "WARN", name=known.name, since=since))
+
+    def _claims_another(self, certificate: Certificate, path: Path | None, known: SealStatus) -> bool:
+        """Whether a certificate carries the esID of a seal that is not its own: anybody's CA can write any esID."""
+        if known.keys and certificate.public_key.fingerprint not in known.keys:
+            return True
+        regions = {s.region for s in self.context.trust.exactly(path.certificates[-1])} if path else set()
+        return bool(regions - {""}) and known.region not in regions
 
     def _revoked_later(self, judged: Judged, es_id: str) -> None:
         """Say so where the seal has since been revoked and the proven time saves the document."""
@@ -349,9 +362,7 @@ class _DocumentVerification:
         register = self.context.impressions
         if register is None:
             return []
-        data = self.document.data
-        covered = [hashlib.sha256(data[: j.signature.covered_end]).hexdigest() for j in self.judged if j.signature.byte_range]
-        for digest in dict.fromkeys([*covered, *_revision_digests(data)]):
+        for digest in self.digests:
             known: ImpressionStatus | None = register.status(digest)
             if known is None or known.status == "valid":
                 continue
@@ -359,10 +370,17 @@ class _DocumentVerification:
             return [reason(code, "WARN", since=rfc3339(known.since) or "?")]
         return []
 
+    @cached_property
+    def digests(self) -> list[str]:
+        """SHA-256 of what this file is or has been: the signed revisions, the whole file, the other revisions."""
+        data = self.document.data
+        covered = [hashlib.sha256(data[: j.signature.covered_end]).hexdigest() for j in self.judged if j.signature.byte_range]
+        return list(dict.fromkeys([*covered, *_revision_digests(data)]))
+
     def _licence_block(
-        self, licence: licence_files.LicenceData | None, trusted_region: str | None
+        self, licence: licence_files.LicenceData | None
     ) -> tuple[dict[str, Any] | None, Reason | answer.Part | None]:
-        return licence_files.judge(licence, trusted_region, self.context, self.now)
+        return licence_files.judge(licence, lambda: self.digests, self.context, self.now)
 
     # Conclusion
 
@@ -371,7 +389,7 @@ class _DocumentVerification:
         blocks = [_signature_block(j, self.document, self.context) for j in everything]
         verdict, sub = self._worst(everything)
         regions = [j.trusted.path.service.region for j in self.judged if j.trusted.path]
-        block, licence_finding = self._licence_block(licence, regions[0] if regions else None)
+        block, licence_finding = self._licence_block(licence)
         if not self.context.trust.services():
             self.findings.append(reason("trust-empty", "WARN"))
         hard = conclude(r for r in self.findings if r.level == "FAIL")

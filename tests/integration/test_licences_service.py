@@ -379,6 +379,7 @@ def test_an_end_prevails_over_what_was_decided_after_it() -> None:
 
     class Licence:
         identifier, region, valid_from, valid_to = "x", "310000", _day(0), _day(100)
+        document_sha256 = "0" * 64
 
     events = [Event("in-force", 0, 0), Event("withdrawn", 50, 10), Event("suspended", 20, 20), Event("in-force", 30, 30)]
     asked = {day: state_at(Licence, "", events, _day(day)) for day in (1, 25, 35, 60)}  # type: ignore[arg-type]
