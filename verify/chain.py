@@ -17,7 +17,12 @@ from verify.reasons import Reason, reason
 from verify.trust import ServiceType, TrustedService, TrustStore
 
 EKU_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
-_EKU_NOT_FOR_DOCUMENTS = frozenset({"1.3.6.1.5.5.7.3.1", EKU_TIME_STAMPING, "1.3.6.1.5.5.7.3.9"})
+# Server, code, timestamps, OCSP: machines' work. Personal and organs' certificates name client and mail, or documents.
+_EKU_NOT_FOR_DOCUMENTS = frozenset({"1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.3", EKU_TIME_STAMPING, "1.3.6.1.5.5.7.3.9"})
+# Document signing (RFC 9336), Microsoft's and Adobe's, mail, any.
+_EKU_FOR_DOCUMENTS = frozenset(
+    {"1.3.6.1.5.5.7.3.36", "1.3.6.1.4.1.311.10.3.12", "1.2.840.113583.1.1.5", "1.3.6.1.5.5.7.3.4", "2.5.29.37.0"}
+)
 _NAME_CONSTRAINTS = "2.5.29.30"
 _MAX_SIGNATURE_CHECKS = 100
 
@@ -166,7 +171,7 @@ def signer_usage_problem(certificate: Certificate) -> Reason | None:
     if not certificate.allows("digitalSignature", "nonRepudiation"):
         return reason("SIG_CONSTRAINTS_FAILURE", detail="keyUsage")
     purposes = certificate.extended_key_usage
-    if purposes and purposes <= _EKU_NOT_FOR_DOCUMENTS:
+    if purposes & _EKU_NOT_FOR_DOCUMENTS and not purposes & _EKU_FOR_DOCUMENTS:
         return reason("SIG_CONSTRAINTS_FAILURE", detail="extendedKeyUsage")
     return None
 

@@ -117,7 +117,14 @@ class Judge:
         :param known_at: a time at which the token is known to have existed (now, or what a later timestamp proves)
         """
         policy = self.policy
-        if not token.fits or not token.examined.intact or token.gen_time is None or token.examined.certificate is None:
+        spoilt = any(r.level == "FAIL" for r in token.examined.reasons)  # a weak digest or key among them
+        if (
+            spoilt
+            or not token.fits
+            or not token.examined.intact
+            or token.gen_time is None
+            or token.examined.certificate is None
+        ):
             return None, [reason("timestamp-invalid", policy.level("timestamp-invalid"), name=token.name)]
         if token.gen_time > known_at + timedelta(seconds=policy.clock_skew):
             return None, [reason("TIMESTAMP_ORDER_FAILURE", policy.level("timestamp-invalid"))]

@@ -32,6 +32,7 @@ class Finding:
     source: str
     revoked_at: datetime | None = None
     cause: str = ""
+    responder: Certificate | None = None  # the delegate who answered; None where the issuer itself did
 
     @property
     def compromised(self) -> bool:
@@ -68,13 +69,25 @@ class EvidencePool:
             self._items[der] = _Evidence(der, moment)
 
     def findings(self, certificate: Certificate, issuer: Certificate, extra: Iterable[Certificate] = ()) -> list[Finding]:
-        """All that the pool knows of one certificate, newest answer last."""
+        """All that the pool knows of one certificate, newest answer last; not from responders that were revoked themselves."""
+        known = list(extra)
+        found = [f for f in self._all(certificate, issuer, known) if not self._is_gone(f.responder, issuer, known)]
+        return sorted(found, key=lambda f: f.this_update)
+
+    def _is_gone(self, responder: Certificate | None, issuer: Certificate, extra: list[Certificate]) -> bool:
+        """Whether somebody else says that a delegated responder without ocsp-nocheck was revoked (RFC 6960 §4.2.2.2.1)."""
+        if responder is None or responder.ocsp_nocheck:
+            return False
+        told = self._all(responder, issuer, extra)
+        return any(f.status != "good" and f.responder != responder for f in told)
+
+    def _all(self, certificate: Certificate, issuer: Certificate, extra: list[Certificate]) -> list[Finding]:
         found: list[Finding] = []
         for item in self._items.values():
             try:
                 parsed = self._parse(item.der)
                 one = (
-                    _from_ocsp(parsed, item.proven, certificate, issuer, list(extra))
+                    _from_ocsp(parsed, item.proven, certificate, issuer, extra)
                     if isinstance(parsed, OcspResponse)
                     else _from_crl(parsed, item.proven, certificate, issuer)
                     if parsed is not None
@@ -84,7 +97,7 @@ class EvidencePool:
                 continue
             if one is not None:
                 found.append(one)
-        return sorted(found, key=lambda f: f.this_update)
+        return found
 
     def _parse(self, der: bytes) -> OcspResponse | RevocationList | None:
         if der not in self._parsed:
@@ -120,11 +133,12 @@ def _from_ocsp(
     signer = _ocsp_signer(response.der, issuer) or response.signer(issuer, extra)
     if signer is None or not signer.valid_at(response.produced_at) or proven > signer.not_after:
         return None
+    delegate = None if signer == issuer else signer
     if answer.status == "good":
-        return Finding("good", answer.this_update, answer.next_update, "ocsp")
+        return Finding("good", answer.this_update, answer.next_update, "ocsp", responder=delegate)
     cause = answer.reason or "unspecified"
     status = "hold" if cause == "certificateHold" else "revoked"
-    return Finding(status, answer.this_update, answer.next_update, "ocsp", answer.revoked_at, cause)
+    return Finding(status, answer.this_update, answer.next_update, "ocsp", answer.revoked_at, cause, delegate)
 
 
 @lru_cache(maxsize=256)
