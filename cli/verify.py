@@ -74,6 +74,8 @@ def parse_time(value: str) -> datetime:
     """A time on the command line: RFC 3339, or a date, which means its first moment in UTC."""
     try:
         found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        if not 1970 <= found.year <= 2500:  # no clock arithmetic holds beyond
+            raise ValueError(value)
     except ValueError as exc:
         raise Usage(
             f"“{value}” is no time; write 2026-11-21 or 2026-11-21T08:00:00Z.",

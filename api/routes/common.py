@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Header, Query
+from pydantic import AfterValidator
 
 from api.problems import Problem
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before")]
+
+
+def _sensible(value: datetime) -> datetime:
+    """In UTC, which a time without a zone is taken for. :raises ValueError: so far off that no clock arithmetic holds"""
+    if not 1970 <= value.year <= 2500:
+        raise ValueError("a time between the years 1970 and 2500 is wanted")
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_sensible)]
 IdempotencyKey = Annotated[
     str | None,
     Header(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from api.auth import Caller, node_of
-from api.routes.common import KNOWN, Cursor, IdempotencyKey, Limit, errors
+from api.routes.common import KNOWN, Cursor, IdempotencyKey, Limit, Moment, errors
 from api.schemas import LicenceOut, LicenceTypeOut, Page
 from ceremonies.plain import plain
 
@@ -103,7 +103,7 @@ def list_licences(request: Request, actor: Caller, limit: Limit = 100, cursor: C
 
 
 @router.get("/licences/{licence_id}", operation_id="show_licence", response_model=LicenceOut, responses=errors(404))
-def show(request: Request, actor: Caller, licence_id: str, at: datetime | None = None) -> Any:
+def show(request: Request, actor: Caller, licence_id: str, at: Moment | None = None) -> Any:
     """By ID or identifier; `at` gives the state as of that time."""
     return JSONResponse(_with_document(plain(node_of(request).licences.show(actor, licence_id, at=at))))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse
 
+from api.routes.common import Moment
 from api.schemas import VerdictOut
 from crypto.errors import BadInput
 
@@ -22,13 +22,12 @@ def verify(
         str | None, Form(max_length=8192, description="The content of a printed or shown code, instead of a file")
     ] = None,
     matter: Annotated[str | None, Form(max_length=64, description="The matter for which the document is shown")] = None,
-    at: Annotated[datetime | None, Form(description="Judge as of this time instead of now")] = None,
+    at: Annotated[Moment | None, Form(description="Judge as of this time instead of now")] = None,
 ) -> Any:
     """Any file gives a verdict and an answer; the document is not kept."""
     verifier = request.app.state.verifier
-    moment = at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
     if file is not None:
-        return JSONResponse(verifier.verify(file.file.read(), name=file.filename or "document", matter=matter, at=moment))
+        return JSONResponse(verifier.verify(file.file.read(), name=file.filename or "document", matter=matter, at=at))
     if code:
-        return JSONResponse(verifier.verify_code(code.strip(), matter=matter, at=moment))
+        return JSONResponse(verifier.verify_code(code.strip(), matter=matter, at=at))
     raise BadInput("Send a document as the multipart field “file”.", "请以 multipart 字段 file 提交文件。")
