@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}
-common="--generate-hashes --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --no-emit-find-links -q"
+common="--generate-hashes --universal --python-version 3.11 --no-header --no-annotate -q"
 # shellcheck disable=SC2086
 $uv pip compile pyproject.toml --extra node --extra dev requirements/build.in $common "$@" -o requirements/dev.lock
 for part in "base pyproject.toml" "node pyproject.toml --extra node" "build requirements/build.in"; do
