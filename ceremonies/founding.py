@@ -23,7 +23,9 @@ from hsm.tokens import init_tokens
 Progress = Callable[[str, str], None]
 """Called with one sentence in Chinese and one in English before each step."""
 
-_FOLDERS = {"blobs": 0o755, "tokens": 0o700, "secrets": 0o700, "run": 0o755, "trust": 0o755, "log": 0o755}
+_FOLDERS = ("blobs", "tokens", "secrets", "run", "trust", "log")
+_MODE = 0o700
+"""Of the home and everything in it: documents and registers hold personal data, so other accounts of the machine see nothing."""
 
 
 _OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint)
@@ -104,10 +106,9 @@ def _prepare(home: Path, wanted: NodeConfig) -> None:
                 home=str(home),
             )
     home.mkdir(parents=True, exist_ok=True)
-    for folder, mode in _FOLDERS.items():
-        path = home / folder
+    for path in (home, *(home / folder for folder in _FOLDERS)):
         path.mkdir(exist_ok=True)
-        path.chmod(mode)
+        path.chmod(_MODE)
     if (home / FILE).exists():
         existing = NodeConfig.load(home)
         if existing.region != wanted.region:

@@ -145,6 +145,13 @@ def test_another_region_verifies_with_the_list_and_its_pin_alone(shell: Shell, t
     assert elsewhere.json("verify", str(sealed), "--trust", str(listed), "--pin", pin)["verdict"] == "TOTAL-PASSED"
 
 
+def test_a_home_shows_nothing_to_other_accounts_of_the_machine(shell: Shell) -> None:
+    shell.json("seal", "list")
+    assert shell.home.stat().st_mode & 0o077 == 0
+    for folder in ("secrets", "tokens", "blobs"):
+        assert (shell.home / folder).stat().st_mode & 0o077 == 0, folder
+
+
 def test_init_again_keeps_the_node_and_a_half_made_one_is_finished(shell: Shell, tmp_path: Path) -> None:
     fingerprint = shell.json("trust", "list")["items"][0]["id"]
     assert shell.json("init", "--region", "310000", "--name", "上海市")["status"] == "ready"
