@@ -24,7 +24,7 @@ _DOCUMENT_BAD = frozenset(
 _DOCUMENT_DOUBT = frozenset(
     {
         "changes-annotation", "changes-form", "xref-repaired", "objects-damaged", "junk-before-header", "signature-removed",
-        "signature-remains", "signature-empty", "rendering-failed", "overlap", "covered", "trailing-data",
+        "signature-remains", "signature-empty", "rendering-failed", "overlap", "covered", "trailing-data", "ambiguous-objects",
         "dss-removed", "timestamp-invalid",
     }
 )  # fmt: skip

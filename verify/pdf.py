@@ -22,6 +22,7 @@ from verify.reasons import Reason, reason
 
 _EOF = re.compile(rb"startxref\s+\d+\s+%%EOF\s*$")
 _TORN = re.compile("parse error|too many errors|unexpected EOF|unknown token")
+_AMBIGUOUS = re.compile("duplicated key|recover stream length")
 _MAX_DEPTH = 64
 _MAX_EARLIER = 16  # revisions opened in search of signatures that are gone
 _KNOWN_SUBFILTERS = {
@@ -261,6 +262,11 @@ def lost_signatures(document: PdfDocument, policy: VerificationPolicy) -> tuple[
     whole = len(present | remains | document.empty_spans) + len(names)
     torn = len(re.findall(rb"/ByteRange\s*\[", data[: 1 << 28])) - whole  # numbers damaged beyond recognition
     return sorted(names), len(remains) + max(0, torn)
+
+
+def reads_two_ways(document: PdfDocument) -> bool:
+    """Whether an object looked at so far says one thing twice, or lies about its length: readers differ in what they take."""
+    return any(_AMBIGUOUS.search(str(warning)) for warning in document.pdf.get_warnings())
 
 
 def page_and_rect(document: PdfDocument, form_field: Any) -> tuple[int, list[float]] | None:

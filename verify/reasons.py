@@ -192,6 +192,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "Evidence for long-term verification that an earlier revision held was taken out.",
         "较早版本中的长期验证证据已被移除。",
     ),
+    "ambiguous-objects": (
+        "An object of the file says one thing twice; other programs may show something else. Ask for the original.",
+        "文件中有对象的同一内容写了两遍；其他软件显示的内容可能不同。请索要原件。",
+    ),
     "trailing-data": (
         "{size} bytes behind the signed document show nothing here, but other programs may read them. Ask for the original.",
         "签署内容之后另有 {size} 字节，在此不显示任何内容，但其他软件可能读取。请索要原件。",

@@ -120,6 +120,8 @@ class _DocumentVerification:
         self.judged = [Judged(s, examine(s, document.data, self.policy)) for s in document.signatures if not s.is_timestamp]
         stamps = [Judged(s, Examined()) for s in document.signatures if s.is_timestamp]
         self._changes([*self.judged, *stamps])
+        if pdf.reads_two_ways(document):
+            self.findings.append(reason("ambiguous-objects", self.policy.level("ambiguous-objects")))
         self._trust(stamps)
         for judged in self.judged:
             self._status(judged)

@@ -326,6 +326,21 @@ def test_an_update_that_only_some_readers_follow_is_found() -> None:
     not_accepted(update(sealed, overwrite) + b" " * 8000 + b"\nstartxref\n" + original + b"\n%%EOF\n", world)
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("key", [b"/Contents", b"/Content#73"])
+def test_an_object_that_says_one_thing_twice_is_found(key: bytes, first: bool) -> None:
+    """Some readers take the first of two equal keys, some the last."""
+    world = fresh(Suite.RSA)
+
+    def twice(at: dict[str, Any]) -> dict[int, bytes]:
+        page, new = page_of(at), at["next"]
+        body, other = rewritten(page), b"%s %d 0 R" % (key, new)
+        both = b"<<" + other + body[2:] if first else body[:-2] + other + b">>"
+        return {new: stream(b"", PAINT), page.objgen[0]: both}
+
+    not_accepted(update(world.sealed("B"), twice), world)
+
+
 def test_a_whole_document_behind_blank_bytes_is_found() -> None:
     world = fresh(Suite.RSA)
     not_accepted(world.sealed("B") + b" " * 70000 + plain(2) + b" " * 70000, world)
