@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,10 +102,14 @@ def doctor() -> int:
 
     def human(console: Console) -> None:
         from rich.markup import escape
+        from rich.padding import Padding
 
-        for row in rows:
-            mark = "[green]✔[/]" if row["ok"] else "[red]✘[/]"
-            console.print(f"{mark} [bold]{escape(row['name'])}[/]  {escape(STATE.pick(row['message_zh'], row['message']))}")
+        # What is said of several checks in a row, such as the keys, is said once.
+        for (ok, zh, en), same in groupby(rows, key=itemgetter("ok", "message_zh", "message")):
+            mark = "[green]✔[/]" if ok else "[red]✘[/]"
+            for row in same:
+                console.print(f"{mark} [bold]{escape(row['name'])}[/]")
+            console.print(Padding(escape(STATE.pick(zh, en)), (0, 0, 0, 2)))
 
     emit({"ok": all(r["ok"] for r in rows), "items": rows, "next": None}, human)
     return 0 if all(r["ok"] for r in rows) else 1

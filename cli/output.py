@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ceremonies.plain import plain
 from cli.state import STATE
+from cli.words import label, worded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +53,7 @@ def emit_list(items: Iterable[Any], columns: Sequence[tuple[str, str, str]], *, 
             console.print(STATE.pick("（没有内容）", "(nothing here)"), style="dim")
             return
         headings = [STATE.pick(zh, en) if STATE.lang != "both" else f"{zh} {en}" for _, zh, en in columns]
-        cells = [[_cell(row.get(key)) for key, _, _ in columns] for row in rows]
+        cells = [[_cell(key, row.get(key)) for key, _, _ in columns] for row in rows]
         if _fits(console, [headings, *cells]):
             _print_table(console, headings, cells)
         else:
@@ -92,30 +93,77 @@ def _print_blocks(console: Console, headings: list[str], rows: list[list[str]]) 
         console.print()
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, value: Any) -> str:
     from rich.markup import escape
 
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "✓" if value else "✗"
-    if isinstance(value, dict | list):
-        return escape(json.dumps(value, ensure_ascii=False))
-    return escape(str(value))
+    if isinstance(value, list):
+        value = ", ".join(str(one) for one in value)
+    return escape(worded(key, value))
 
 
 def _listing(console: Console, value: Any) -> None:
-    from rich.table import Table
-
+    """A document for people: one line a member, what is nested below it under a heading; empty members are left out."""
     if not isinstance(value, dict):
-        console.print(_cell(value))
+        console.print(_cell("", value))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, entry in value.items():
-        table.add_row(str(key), _cell(entry))
-    console.print(table)
+    _print_members(console, value, 0)
+
+
+def _print_members(console: Console, members: dict[str, Any], depth: int) -> None:
+    from rich.cells import cell_len
+
+    said = {key: entry for key, entry in members.items() if entry not in (None, "", [], {})}
+    exact = said.pop("state_zh", None)  # a withdrawn licence may be 撤销, 撤回, 吊销 or 注销
+    state = "status" if "status" in said else "state"
+    if exact and state in said:
+        said[state] = STATE.pick(exact, said[state]).replace("\n", " ")
+    lines = {key: entry for key, entry in said.items() if not _is_nested(entry)}
+    width = max((cell_len(label(key)) for key in lines), default=0)
+    for key, entry in lines.items():
+        _print_line(console, label(key), _cell(key, entry), width, depth)
+    for key, entry in said.items():
+        if key in lines:
+            continue
+        console.print(f"{'  ' * depth}[bold]{label(key)}[/bold]")
+        parts = entry if isinstance(entry, list) else [entry]
+        for number, part in enumerate(parts):
+            if number and isinstance(part, dict):
+                console.print()
+            if isinstance(part, dict):
+                _print_members(console, part, depth + 1)
+            else:
+                _print_line(console, "", _cell(key, part), 0, depth + 1)
+
+
+def _is_nested(entry: Any) -> bool:
+    """Objects, and lists of objects or of sentences; a list of a few words stays on one line."""
+    if isinstance(entry, list):
+        return any(isinstance(one, dict) or len(str(one)) > 24 for one in entry)
+    return isinstance(entry, dict)
+
+
+def _print_line(console: Console, heading: str, cell: str, width: int, depth: int) -> None:
+    """A heading and its value. Sentences wrap under themselves; an identifier stays whole, so that it can be copied."""
+    from rich.cells import cell_len
+    from rich.padding import Padding
+
+    margin = "  " * depth
+    start = cell_len(margin) + (width + 2 if width else 0)
+    before = f"{margin}[dim]{heading}[/dim]{' ' * (width - cell_len(heading) + 2)}" if width else margin
+    fits = start + cell_len(cell) <= console.width
+    if fits or "\n" in cell:
+        console.print(before.rstrip() + f"\n{cell.rstrip()}" if "\n" in cell else before + cell, soft_wrap=True)
+    elif cell.isascii() and " " not in cell:
+        console.print(before.rstrip())
+        console.print(f"{margin}  {cell}", soft_wrap=True)
+    else:
+        from rich.table import Table
+
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(width=width or None, no_wrap=True, style="dim")
+        table.add_column(overflow="fold")
+        table.add_row(heading, cell)
+        console.print(Padding(table, (0, 0, 0, cell_len(margin))))
 
 
 def say(zh: str, en: str, *, style: str | None = None) -> None:

@@ -1,0 +1,158 @@
+"""What people are shown in place of the members and states of a document: labels in both languages, times as read in China."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from cli.state import STATE
+from formats.dates import BEIJING
+
+_LABELS: dict[str, tuple[str, str]] = {
+    "id": ("编号", "ID"),
+    "account": ("操作者", "Account"),
+    "activated_at": ("启用时间", "Activated"),
+    "active": ("现用密钥", "Active key"),
+    "actor": ("操作者", "Who"),
+    "address": ("地址", "Address"),
+    "application": ("用印申请", "Application"),
+    "attempt": ("次数", "Attempt"),
+    "authority": ("签发 CA", "CA"),
+    "basis": ("依据", "Basis"),
+    "blob": ("存档摘要", "Stored as"),
+    "capital": ("注册资本", "Capital"),
+    "certificates": ("证书", "Certificates"),
+    "chain": ("证书链", "Chain"),
+    "code": ("二维码", "Code"),
+    "created_at": ("创建时间", "Made"),
+    "custody": ("保管方式", "Custody"),
+    "data": ("照面内容", "Content"),
+    "department": ("部门", "Department"),
+    "display_name": ("姓名", "Person"),
+    "document_sha256": ("文件 SHA-256", "Document"),
+    "effective_at": ("生效时间", "Effective"),
+    "es_id": ("印章编码", "esID"),
+    "established": ("成立日期", "Established"),
+    "events": ("状态变化", "Events"),
+    "field": ("签名域", "Field"),
+    "file": ("文件", "File"),
+    "format": ("格式", "Format"),
+    "generation": ("密钥", "Key"),
+    "generation_id": ("密钥", "Key"),
+    "generations": ("密钥", "Keys"),
+    "height_mm": ("高（毫米）", "Height, mm"),
+    "holder": ("持证主体", "Holder"),
+    "holder_code": ("持证主体代码", "Holder's code"),
+    "identifier": ("证照标识", "Identifier"),
+    "impression": ("用印记录", "Impression"),
+    "input_sha256": ("原件 SHA-256", "Original"),
+    "intent": ("签名意图", "Intent"),
+    "invalidity_at": ("失效起算", "Invalid since"),
+    "issued_at": ("签发时间", "Issued"),
+    "issuer": ("签发者", "Issuer"),
+    "issuer_uscc": ("签发者代码", "Issuer's code"),
+    "key_id": ("令牌内编号", "ID in token"),
+    "kind": ("类别", "Kind"),
+    "label": ("下方文字", "Lower line"),
+    "level": ("级别", "Level"),
+    "matter": ("事项", "Matter"),
+    "name": ("名称", "Name"),
+    "next_update": ("下次更新", "Next update"),
+    "not_after": ("有效期至", "Until"),
+    "not_before": ("有效期起", "From"),
+    "number": ("序号", "No."),
+    "origin": ("来源", "Origin"),
+    "out": ("写到", "Written to"),
+    "owner_name": ("所有者", "Owner"),
+    "owner_uscc": ("所有者代码", "Owner's code"),
+    "page": ("页", "Page"),
+    "password": ("口令", "Password"),
+    "pem": ("PEM", "PEM"),
+    "picture": ("印章图像", "Picture"),
+    "profile": ("类型", "Profile"),
+    "public_key_sha256": ("公钥指纹", "Fingerprint"),
+    "purpose": ("用途", "Purpose"),
+    "reason": ("事由", "Reason"),
+    "recorded_at": ("登记时间", "Recorded"),
+    "region": ("区域", "Region"),
+    "replaced_by": ("更正为", "Replaced by"),
+    "replaces": ("取代", "Replaces"),
+    "representative": ("法定代表人", "Representative"),
+    "retired_at": ("退役时间", "Retired"),
+    "revoked_at": ("吊销时间", "Revoked"),
+    "role_id": ("密钥用途", "Key role"),
+    "roles": ("角色", "Roles"),
+    "rule": ("规则", "Rule"),
+    "sample": ("样本", "Sample"),
+    "scope": ("经营范围", "Scope"),
+    "seal_id": ("印章", "Seal"),
+    "sequence": ("序号", "No."),
+    "serial": ("序列号", "Serial"),
+    "services": ("服务数", "Services"),
+    "ses_sha256": ("SES 印章摘要", "SES seal"),
+    "sha256": ("SHA-256", "SHA-256"),
+    "since": ("自", "Since"),
+    "state": ("状态", "State"),
+    "status": ("状态", "Status"),
+    "subject": ("主体", "Subject"),
+    "suite": ("算法", "Suite"),
+    "suites": ("算法", "Suites"),
+    "token_label": ("令牌", "Token"),
+    "type": ("类型", "Type"),
+    "type_name": ("类型名称", "Type name"),
+    "uscc": ("信用代码", "Credit code"),
+    "valid_from": ("有效期起", "From"),
+    "valid_to": ("有效期至", "Until"),
+    "version": ("版本", "Version"),
+    "versions": ("版本", "Versions"),
+    "voided_at": ("作废时间", "Voided"),
+    "width_mm": ("宽（毫米）", "Width, mm"),
+}
+
+_STATES: dict[str, str] = {
+    "active": "启用",
+    "approved": "已签发",
+    "destroyed": "已销毁",
+    "draining": "收尾",
+    "expired": "过期",
+    "good": "有效",
+    "hold": "暂停",
+    "imported": "已导入",
+    "in-force": "有效",
+    "published": "已发布",
+    "refused": "已退回",
+    "replaced": "已替换",
+    "retired": "退役",
+    "revoked": "已撤销",
+    "staged": "待启用",
+    "suspended": "暂停",
+    "valid": "有效",
+    "voided": "已作废",
+}
+_BETWEEN_NAMES = re.compile(r"(?<!\\),(?=[A-Za-z.0-9]+=)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+
+
+def label(key: str) -> str:
+    """The member ``key`` in the run's language; a member without a label keeps its name."""
+    zh, en = _LABELS.get(key, (key, key))
+    return zh if zh == en else STATE.pick(zh, en).replace("\n", " ")
+
+
+def worded(key: str, value: object) -> str:
+    """One plain value for people. States keep their English name, which options and other programs use, beside the Chinese."""
+    if isinstance(value, bool):
+        return "✓" if value else "✗"
+    if value is None:
+        return "–"
+    text = str(value)
+    if key in ("status", "state") and text in _STATES:
+        return STATE.pick(_STATES[text], text).replace("\n", " ")
+    if key in ("subject", "issuer"):
+        return _BETWEEN_NAMES.sub(", ", text)
+    return beijing(text) if _TIME.fullmatch(text) else text
+
+
+def beijing(value: str) -> str:
+    """An RFC 3339 time in UTC as ``2026-11-22 08:11:15+08:00``: Beijing time that says so, and that ``--at`` takes."""
+    return datetime.fromisoformat(value).astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S+08:00")
