@@ -25,7 +25,7 @@ Progress = Callable[[str, str], None]
 
 _FOLDERS = ("blobs", "tokens", "secrets", "run", "trust", "log")
 _MODE = 0o700
-"""Of the home and everything in it: documents and registers hold personal data, so other accounts of the machine see nothing."""
+"""Of the home and everything in it: documents and registers hold personal data, so nobody else on the machine sees them."""
 
 
 _OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint)
