@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
@@ -18,9 +18,9 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from api.texts import LANGUAGES, text
+from formats.dates import BEIJING
 
 HERE = Path(__file__).parent
-BEIJING = timezone(timedelta(hours=8))
 
 
 @lru_cache(maxsize=1)

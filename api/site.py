@@ -13,6 +13,7 @@ from api.auth import CurrentSession, node_of
 from api.limits import DOCUMENT_BYTES
 from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
 from crypto.errors import NotFound, TooManyRequests, XinyinError
+from formats.dates import shown_time
 
 router = APIRouter(include_in_schema=False)
 
@@ -189,7 +190,7 @@ def _verify_page(request: Request, status: int = 200, **values: Any) -> Response
 
 
 def _to_result(request: Request, verdict: dict[str, Any]) -> Response:
-    name = request.app.state.results.put(verdict, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    name = request.app.state.results.put(verdict, shown_time(datetime.now(UTC)))
     return RedirectResponse(f"/verify/{name}", 303)
 
 

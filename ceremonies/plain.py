@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from formats.dates import shown_time
 
 
 def plain(value: Any) -> Any:
@@ -18,7 +20,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return plain(value.value)
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return shown_time(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Path):

@@ -11,7 +11,7 @@ import typer
 from ceremonies.plain import plain
 from cli.output import emit, emit_list
 from cli.state import STATE
-from cli.support import opened, pem, write_out
+from cli.support import opened, write_out
 from cli.verify import read_file
 from crypto.errors import Usage
 
@@ -152,7 +152,9 @@ def export(
         data = "".join(line if line.endswith("\n") else line + "\n" for line in node.audit.export()).encode()
         write_out(out, data)
         if keys is not None:
-            write_out(keys, b"".join(pem("PUBLIC KEY", key.spki) for key in node.audit_keys()))
+            from formats.x509 import to_pem
+
+            write_out(keys, "".join(to_pem(key.spki, "PUBLIC KEY") for key in node.audit_keys()).encode())
         emit(
             {
                 "id": node.audit.origin,

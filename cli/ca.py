@@ -10,7 +10,7 @@ import typer
 
 from ceremonies.plain import plain
 from cli.output import emit, emit_list
-from cli.support import opened, pem, write_out
+from cli.support import opened, write_out
 from cli.verify import read_file
 
 if TYPE_CHECKING:
@@ -136,13 +136,13 @@ def csr(
     seal: Annotated[str | None, typer.Option("--seal", help="印章编码 / esID")] = None,
 ) -> None:
     """为本节点的密钥生成证书请求（PKCS#10），送外部 CA / a request to an outside CA."""
-    from formats.x509 import Subject
+    from formats.x509 import Subject, to_pem
 
     with opened() as (node, actor):
         node.authorise(actor, "ca.csr")
         subject = Subject(common_name=name, organization=organisation or name)
         der = node.ca.csr(node.keys.generation(generation), subject, es_id=seal)
-        write_out(out, pem("CERTIFICATE REQUEST", der))
+        write_out(out, to_pem(der, "CERTIFICATE REQUEST").encode())
         emit({"id": generation, "status": "requested", "out": str(out)})
 
 

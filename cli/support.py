@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,9 +80,3 @@ def write_out(path: Path, data: bytes) -> None:
 def without_empty(document: dict[str, Any]) -> dict[str, Any]:
     """For people: members that say nothing are left out."""
     return {key: value for key, value in document.items() if value not in (None, "", [], {})}
-
-
-def pem(label: str, der: bytes) -> bytes:
-    """DER in PEM armour (RFC 7468)."""
-    body = "\n".join(textwrap.wrap(base64.b64encode(der).decode("ascii"), 64))
-    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n".encode()

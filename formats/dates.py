@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 BEIJING = timezone(timedelta(hours=8), "CST")
 
 
-def rfc3339(moment: datetime) -> str:
+def shown_time(moment: datetime) -> str:
     """``2026-11-21T08:00:00Z``: whole seconds; what is below a second is cut off.
 
     ``moment`` knows its zone.

@@ -12,9 +12,9 @@ from typing import Any
 
 import segno
 
+from formats.dates import BEIJING
 from formats.identifiers import LicenceIdentifier
 from licences.catalogue import OPEN_END, CheckedData, LicenceType
-from licences.events import LOCAL
 from seals.typeset import Template
 
 METADATA_NAME = "metadata.json"
@@ -43,7 +43,7 @@ def metadata(
         "ZZBS": str(identifier),
         "ZZBFJG": issuer.name,
         "ZZBFJGDM": issuer.uscc,
-        "ZZBFRQ": issued.astimezone(LOCAL).strftime("%Y%m%d"),
+        "ZZBFRQ": issued.astimezone(BEIJING).strftime("%Y%m%d"),
         "CZZT": data.text(kind.holder_name),
         "CZZTDM": data.text(kind.holder_code),
         "CZZTDMLX": code_name,
@@ -74,7 +74,7 @@ def render(
     :param sample: 样本 across the page and in the foot line
     :raises CannotTypeset: a character that no installed font has
     """
-    local = issued.astimezone(LOCAL)
+    local = issued.astimezone(BEIJING)
     attached = json.dumps(
         metadata(kind, data, identifier=identifier, issuer=issuer, issued=issued), ensure_ascii=False, indent=1
     )

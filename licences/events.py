@@ -7,13 +7,12 @@ on that day, as we know today?" and "what did the register say on that day?" hav
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time
 from typing import Protocol
 
 from crypto.errors import BadInput, Conflict
+from formats.dates import BEIJING
 from verify.schemas import LicenceStatus
-
-LOCAL = timezone(timedelta(hours=8), "CST")
 
 IN_FORCE, SUSPENDED, WITHDRAWN, SUPERSEDED = "in-force", "suspended", "withdrawn", "superseded"
 _FINAL = frozenset({WITHDRAWN, SUPERSEDED})
@@ -104,15 +103,15 @@ def effective_time(kind: str, wanted: datetime | date | None, *, issued_at: date
         )
     if wanted is None:
         return now
-    moment = wanted if isinstance(wanted, datetime) else datetime.combine(wanted, time(), LOCAL)
+    moment = wanted if isinstance(wanted, datetime) else datetime.combine(wanted, time(), BEIJING)
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=LOCAL)
+        moment = moment.replace(tzinfo=BEIJING)
     if kind == "撤销":
         return max(moment, issued_at)
     if not isinstance(wanted, datetime) and wanted >= now.date():
         return max(moment, now)
     # "Today" is today where the clerk sits or where the server's clock says it is: either is no backdating.
-    if all(moment.astimezone(zone).date() < now.astimezone(zone).date() for zone in (LOCAL, UTC)):
+    if all(moment.astimezone(zone).date() < now.astimezone(zone).date() for zone in (BEIJING, UTC)):
         raise BadEffectiveTime(
             f"{kind} acts from today on; only 撤销 may act on the past.", f"{kind}自决定之日起生效；只有撤销可以溯及既往。"
         )
@@ -134,7 +133,7 @@ def check_alive(events: Iterable[Event]) -> None:
 
 
 def _ended(event: Event) -> LicenceStateRefused:
-    day = event.effective_at.astimezone(LOCAL).date()
+    day = event.effective_at.astimezone(BEIJING).date()
     return LicenceStateRefused(
         f"The licence ended on {day} ({event.state_zh}); this cannot be done any more.",
         f"该证照已于 {day} {event.state_zh}，不能再执行此操作。",

@@ -20,13 +20,13 @@ from crypto.errors import Conflict, NotFound, XinyinError
 from crypto.suites import Suite
 from formats import codes, pdfa
 from formats.canonical import canonical_digest, rfc3339
+from formats.dates import BEIJING, shown_time
 from formats.identifiers import BadIdentifier, LicenceIdentifier
 from formats.x509 import Certificate, Subject
 from licences.catalogue import CheckedData, LicenceType, catalogue, licence_type
 from licences.documents import Issuer, render
 from licences.events import (
     IN_FORCE,
-    LOCAL,
     SUPERSEDED,
     SUSPENDED,
     WITHDRAWN,
@@ -267,7 +267,7 @@ class LicenceService:
         :raises NotAllowed: the rules say no; :raises SealNotInForce: the authority's seal is stopped
         """
         kind = licence_type(type)
-        checked = kind.check(data, issued=self._now().astimezone(LOCAL).date())
+        checked = kind.check(data, issued=self._now().astimezone(BEIJING).date())
         authority = self._authority(kind, seal_id)
         wish = _Wish(kind, checked, dict(data), authority, matter, application, None)
         return self._issue(actor, "licence.issue", wish, idempotency_key)
@@ -288,7 +288,7 @@ class LicenceService:
         """
         old = self._licence(licence_id)
         kind = licence_type(old.type_id)
-        checked = kind.check(data, issued=self._now().astimezone(LOCAL).date())
+        checked = kind.check(data, issued=self._now().astimezone(BEIJING).date())
         with self.db.read() as session:
             authority = session.get_one(AuthorityRow, (old.type_id, old.issuer_uscc))
         wish = _Wish(kind, checked, dict(data), authority, matter, application, old)
@@ -412,7 +412,7 @@ class LicenceService:
             holder_name=order.data.text(order.kind.holder_name),
             holder_code=order.data.text(order.kind.holder_code),
             data=order.raw,
-            valid_from=_day_start(start or made.at.astimezone(LOCAL).date()),
+            valid_from=_day_start(start or made.at.astimezone(BEIJING).date()),
             valid_to=_day_start(end) + timedelta(days=1, seconds=-1) if end else None,
             impression_id=impression.id,
             document_sha256=blob,
@@ -631,16 +631,16 @@ class LicenceService:
             "type_name": kind.name,
             "status": status.status if status else "not-yet-issued",
             "state_zh": status.state_zh if status else "未签发",
-            "since": _time(status.since) if status and status.since else None,
+            "since": shown_time(status.since) if status and status.since else None,
             "holder": row.holder_name,
             "holder_code": row.holder_code,
             "issuer": row.issuer_name,
             "issuer_uscc": row.issuer_uscc,
             "serial": f"{row.serial:010d}",
             "version": row.version,
-            "issued_at": _time(row.issued_at),
-            "valid_from": _time(row.valid_from),
-            "valid_to": _time(row.valid_to) if row.valid_to else None,
+            "issued_at": shown_time(row.issued_at),
+            "valid_from": shown_time(row.valid_from),
+            "valid_to": shown_time(row.valid_to) if row.valid_to else None,
             "data": row.data,
             "sample": row.sample,
             "impression": row.impression_id,
@@ -652,8 +652,8 @@ class LicenceService:
                 {
                     "state": e.state,
                     "state_zh": e.state_zh,
-                    "effective_at": _time(e.effective_at),
-                    "recorded_at": _time(e.recorded_at),
+                    "effective_at": shown_time(e.effective_at),
+                    "recorded_at": shown_time(e.recorded_at),
                     "basis": e.basis,
                     "actor": e.actor,
                 }
@@ -689,8 +689,4 @@ def _check_archivable(document: bytes) -> None:
 
 
 def _day_start(day: date) -> datetime:
-    return datetime.combine(day, time(), LOCAL)
-
-
-def _time(moment: datetime) -> str:
-    return rfc3339(moment.replace(microsecond=0))
+    return datetime.combine(day, time(), BEIJING)

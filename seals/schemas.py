@@ -6,11 +6,10 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from crypto.errors import BadInput, Conflict, Forbidden, NotFound
-from formats.canonical import rfc3339
+from formats.dates import shown_time as shown_time
 from formats.identifiers import check_char
 
 T = TypeVar("T")
@@ -34,11 +33,6 @@ def page_of(rows: Iterable[Any], limit: int, key: Callable[[Any], str], shown: C
     found = list(rows)
     items = [item for item in map(shown, found[:limit]) if item is not None]
     return Page(items, key(found[limit - 1]) if len(found) > limit else None)
-
-
-def shown_time(moment: datetime) -> str:
-    """RFC 3339 in UTC to the second."""
-    return rfc3339(moment.replace(microsecond=0))
 
 
 def new_es_id(region: str) -> str:

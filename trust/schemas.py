@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from formats.dates import shown_time
 from verify.trust import EXTENSION, LIST_TYPE, SERVICE_TYPE_PREFIX, STATUS_PREFIX, TrustedService
 
 
@@ -45,8 +46,8 @@ class ListContent:
                 "SchemeOperatorName": [_chinese(self.name)],
                 "SchemeName": [_chinese(f"{self.name} 信任列表")],
                 "SchemeTerritory": "CN",
-                "ListIssueDateTime": _moment(self.issued),
-                "NextUpdate": _moment(self.next_update) if self.next_update else None,
+                "ListIssueDateTime": shown_time(self.issued),
+                "NextUpdate": shown_time(self.next_update) if self.next_update else None,
                 "SchemeExtensions": [
                     {EXTENSION: {"region": self.region, "domains": [*self.domains], "status_lists": [*self.status_lists]}}
                 ],
@@ -85,13 +86,9 @@ def _service(service: TrustedService) -> dict[str, Any]:
         "ServiceStatus": STATUS_PREFIX + service.status,
     }
     if service.since is not None:
-        information["StatusStartingTime"] = _moment(service.since)
+        information["StatusStartingTime"] = shown_time(service.since)
     return information
 
 
 def _chinese(text: str) -> dict[str, str]:
     return {"lang": "zh", "value": text}
-
-
-def _moment(when: datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from crypto.errors import Conflict, NotFound
 from crypto.keys import PublicKey, Signer
 from crypto.suites import ECDSA_P256_SHA256, Suite
+from formats.dates import shown_time
 from trust.schemas import ListContent
 from verify.trust import TrustList, TrustListRefused, TrustStore, key_fingerprint, read_list, read_pins
 
@@ -153,8 +154,8 @@ class TrustService:
                 "region": one.region,
                 "name": one.name,
                 "sequence": one.sequence,
-                "issued": one.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "next_update": one.next_update.strftime("%Y-%m-%dT%H:%M:%SZ") if one.next_update else None,
+                "issued": shown_time(one.issued),
+                "next_update": shown_time(one.next_update) if one.next_update else None,
                 "services": len(one.services),
             }
             for one in store.lists
@@ -202,8 +203,8 @@ def _pin(found: TrustList, known: dict[str, Any] | None) -> dict[str, Any]:
         "name": found.name,
         "sequence": found.sequence,
         "sha256": sha256(found.jws.encode()).hexdigest(),
-        "issued": found.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "pinned": (known or {}).get("pinned") or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "issued": shown_time(found.issued),
+        "pinned": (known or {}).get("pinned") or shown_time(datetime.now(UTC)),
     }
 
 

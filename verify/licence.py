@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pikepdf
 
+from formats.dates import BEIJING
 from policies.verification import VerificationPolicy
 from verify import pdf as reader
 from verify.answer import Part
@@ -19,7 +20,6 @@ from verify.schemas import LicenceStatus, VerificationContext, rfc3339
 
 METADATA_NAMES = frozenset({"metadata.json", "licence-metadata.json"})
 _MAX_METADATA = 256 * 1024
-_CHINA = timedelta(hours=8)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str
         }.get(known.status, "licence-unknown")
         return reason(code, "WARN", state=known.state_zh or known.status, **values)
     end = _date(fields, "ZZYXQJZRQ")
-    today = (now.astimezone(UTC) + _CHINA).date().isoformat()
+    today = now.astimezone(BEIJING).date().isoformat()
     if end is not None and end < today:
         return reason("licence-expired", "WARN", id=licence.identifier, since=end)
     if known is None:

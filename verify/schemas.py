@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from formats.dates import shown_time
 from policies import verification as policy_files
 from policies.verification import VerificationPolicy
 
@@ -147,4 +148,4 @@ class VerificationContext:
 
 def rfc3339(moment: datetime | None) -> str | None:
     """``2026-11-21T22:30:17Z``; None stays None."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    return shown_time(moment) if moment else None

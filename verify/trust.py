@@ -26,6 +26,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from crypto.errors import BadInput, XinyinError
+from formats.dates import shown_time
 from formats.x509 import Certificate
 
 MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -259,7 +260,7 @@ class TrustStore:
             {
                 "region": one.region,
                 "sequence": one.sequence,
-                "next_update": one.next_update.strftime("%Y-%m-%dT%H:%M:%SZ") if one.next_update else None,
+                "next_update": shown_time(one.next_update) if one.next_update else None,
                 "state": one.state(at),
             }
             for one in self.lists
