@@ -23,7 +23,7 @@ from hsm.tokens import init_tokens
 Progress = Callable[[str, str], None]
 """Called with one sentence in Chinese and one in English before each step."""
 
-_FOLDERS = ("blobs", "tokens", "secrets", "run", "trust", "log")
+_FOLDERS = ("blobs", "tokens", "secrets", "run", "trust", "audit", "log")
 _MODE = 0o700
 """Of the home and everything in it: documents and registers hold personal data, so nobody else on the machine sees them."""
 

@@ -14,7 +14,7 @@ from ceremonies.plain import plain
 from cli.output import emit, emit_list
 from cli.seals import Application, Key
 from cli.state import STATE
-from cli.support import matter, opened, write_out
+from cli.support import can_write, matter, opened, write_out
 from cli.verify import parse_time, read_file
 from crypto.errors import BadInput
 
@@ -52,6 +52,7 @@ def issue(
 ) -> None:
     """签发证照 / issue a licence."""
     content = _content(data)
+    can_write(out)
     with opened() as (node, actor):
         licence, pdf = node.licences.issue(
             actor,
@@ -78,6 +79,7 @@ def change(
 ) -> None:
     """变更：签发新版本，旧版本失效 / change: the next version replaces the old one."""
     content = _content(data)
+    can_write(out)
     with opened() as (node, actor):
         changed, pdf = node.licences.change(
             actor, licence, content, matter=matter(), application=application, idempotency_key=idempotency_key

@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     words = hoist(sys.argv[1:] if argv is None else argv)
     STATE.json = "--json" in words  # so that an error in the options themselves is JSON too
+    if STATE.json and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")  # RFC 8259 §8.1, whatever the terminal speaks
     try:
         result = app(args=words, prog_name="xinyin", standalone_mode=False)
         sys.stdout.flush()

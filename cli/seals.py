@@ -10,7 +10,7 @@ import typer
 from ceremonies.plain import plain
 from cli.output import emit, emit_list, err, say
 from cli.state import STATE
-from cli.support import matter, opened, place, without_empty, write_out
+from cli.support import can_write, matter, opened, place, without_empty, write_out
 from cli.verify import read_file
 from crypto.errors import NotFound, Usage, XinyinError
 
@@ -126,8 +126,12 @@ def _placement(at: str | None, keyword: str | None, straddle: str | None = None)
     """What the options say of the place; the default is the foot of the last page, where the signature line is."""
     from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
 
-    if sum(map(bool, (at, keyword, straddle))) > 1:
+    given = [option for option in (at, keyword, straddle) if option is not None]
+    if len(given) > 1:
         raise Usage("Give one of --at, --keyword and --straddle.", "--at、--keyword 与 --straddle 只能选一个。")
+    if given and not given[0].strip():
+        # A script whose variable is unset must not get its seal somewhere else.
+        raise Usage("The place to seal is empty; say where.", "盖章位置为空，请说明盖在何处。")
     if straddle:
         return StraddlePlacement.at(straddle)
     if keyword:
@@ -153,6 +157,7 @@ def apply(
     """在 PDF 上加盖印章 / seal a PDF."""
     data = read_file(document)
     placement = _placement(at, keyword, straddle)
+    can_write(out)
     with opened() as (node, actor):
         impression, sealed = node.seals.apply(
             actor,

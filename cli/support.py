@@ -55,17 +55,31 @@ def place(text: str) -> tuple[int, float, float]:
     return page, x, y
 
 
-def write_out(path: Path, data: bytes) -> None:
-    """Write a result as a whole: there is never half a sealed document under its name.
+def can_write(path: Path) -> Path:
+    """``path``, if a result can be written there. Asked before a seal is used or a number given, not after.
 
     :raises NotFound: the folder is not there
-    :raises Conflict: the name is a folder's
+    :raises Conflict: the name is a folder's, or the folder takes no new file
     """
     if path.is_dir():
         raise Conflict(f"{path} is a folder; name a file for the result.", f"{path} 是文件夹；请为结果指定文件名。")
     folder = path.parent
     if not folder.is_dir():
         raise NotFound(f"There is no folder {folder}.", f"没有文件夹 {folder}。")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Conflict(
+            f"Nothing can be written into {folder}; choose another folder.", f"无法写入文件夹 {folder}；请另选文件夹。"
+        )
+    return path
+
+
+def write_out(path: Path, data: bytes) -> None:
+    """Write a result as a whole: there is never half a sealed document under its name.
+
+    :raises NotFound: the folder is not there
+    :raises Conflict: nothing can be written there
+    """
+    folder = can_write(path).parent
     temporary = folder / f".{path.name}.{os.getpid()}.tmp"
     try:
         with temporary.open("wb") as file:

@@ -27,8 +27,8 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @cache
-def founded_home() -> Path:
-    """A home with a founded node; removed when the process ends."""
+def founded_home(whose: str = "everyone") -> Path:
+    """A home with a founded node, one for each name; removed when the process ends."""
     import atexit
 
     home = Path(mkdtemp(prefix="xinyin-test-"))

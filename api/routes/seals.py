@@ -146,10 +146,16 @@ def placement(
 ) -> Any:
     """What a form says of the place.
 
-    :raises BadInput: neither a whole place nor a keyword
+    :raises BadInput: no whole place, or more than one
     """
     from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
 
+    spot = any(number is not None for number in (page, x_mm, y_mm))
+    if sum((spot, bool(keyword), bool(straddle))) > 1:
+        raise BadInput(
+            "Give one place: page, x_mm and y_mm, or a keyword, or an edge to straddle.",
+            "盖章位置只能给一种：page、x_mm、y_mm，或关键字 keyword，或骑缝边 straddle。",
+        )
     if straddle:
         return StraddlePlacement.at(straddle)
     if keyword:

@@ -60,6 +60,14 @@ def test_what_is_sealed_over_http_is_verified_by_anyone(service: Service) -> Non
         assert verify(anyone, b"no document")["verdict"] == "UNREADABLE"
 
 
+@pytest.mark.parametrize("more", [{"keyword": "云江市"}, {"straddle": "right"}])
+def test_two_places_for_one_seal_are_refused(service: Service, more: dict[str, str]) -> None:
+    seal = service.seal()
+    with service.client("keeper") as keeper:
+        refused = apply(keeper, seal["id"], **more)
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad-input")
+
+
 def test_a_voided_document_is_no_longer_accepted(service: Service) -> None:
     with service.client("keeper") as keeper, service.client() as anyone:
         made = apply(keeper, service.seal()["id"]).json()

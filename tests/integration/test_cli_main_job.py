@@ -47,7 +47,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell() -> Shell:
-    return Shell(founded_home())
+    return Shell(founded_home("script"))  # whom a script lets issue licences is no concern of other tests
 
 
 def test_seal_issue_verify_withdraw_as_a_script_would(shell: Shell, tmp_path: Path) -> None:
@@ -83,6 +83,35 @@ def test_seal_issue_verify_withdraw_as_a_script_would(shell: Shell, tmp_path: Pa
     assert stopped["error"]["code"] == "seal-not-in-force"
     assert shell.json("verify", str(sealed))["answer"]["decision"] == "accept", "it was in force when it sealed"
     assert shell.json("seal", "resume", seal["id"], "--reason", "测试")["status"] == "in-force"
+
+
+def test_no_seal_is_used_and_no_number_given_when_the_result_could_not_be_written(shell: Shell, tmp_path: Path) -> None:
+    owner = ("--owner", "云江市市场监督管理局", "--uscc", "11310000MB2F30017A")
+    seal = shell.json("seal", "create", *owner)["id"]
+    approval, nowhere = str(EXAMPLES / "approval.pdf"), str(tmp_path / "none" / "out.pdf")
+    refused = shell.json("seal", "apply", approval, "--seal", seal, "--out", nowhere, status=1)
+    assert refused["error"]["code"] == "not-found"
+    assert (
+        shell.json("seal", "apply", approval, "--seal", seal, "--out", str(tmp_path), status=1)["error"]["code"] == "conflict"
+    )
+    assert shell.json("impression", "list", "--seal", seal)["items"] == []
+    before = shell.json("licence", "list")["items"]
+    data = ("--type", "business-licence", "--data", str(EXAMPLES / "licence.json"))
+    shell.json("licence", "issue", *data, "--out", nowhere, status=1)
+    assert shell.json("licence", "list")["items"] == before
+
+
+@pytest.mark.parametrize("option", ["--at", "--keyword", "--straddle"])
+def test_an_empty_place_is_refused_and_not_replaced_by_another(shell: Shell, tmp_path: Path, option: str) -> None:
+    out = tmp_path / "out.pdf"
+    words = ("seal", "apply", str(EXAMPLES / "approval.pdf"), "--seal", "any", "--out", str(out), option, "")
+    assert shell.json(*words, status=2)["error"]["code"] == "usage"
+    assert not out.exists()
+
+
+def test_a_home_is_closed_to_other_users_of_the_machine(shell: Shell) -> None:
+    for folder in (shell.home, shell.home / "blobs", shell.home / "audit", shell.home / "log", shell.home / "secrets"):
+        assert folder.stat().st_mode & 0o077 == 0, folder
 
 
 def test_only_those_may_whom_the_rules_allow(shell: Shell, tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ def test_json_prints_one_document_and_nothing_else_before_or_after_the_subcomman
     assert first["answer"]["decision"] == "check"
 
 
+def test_json_is_utf8_whatever_the_terminal_speaks(tmp_path: Path) -> None:
+    env = {**os.environ, "XINYIN_HOME": str(tmp_path), "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "cli", "seal", "list", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False)
+    assert "没有节点" in json.loads(done.stdout.decode("utf-8"))["error"]["message_zh"]
+
+
 def test_a_missing_file_is_one_clear_sentence(tmp_path: Path) -> None:
     done = xinyin("verify", "/nowhere/at-all.pdf", home=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
