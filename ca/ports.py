@@ -1,21 +1,23 @@
-"""What the CA needs of others, as Protocols: keys (filled by ``hsm``) and outbound status questions."""
+"""What the CA needs of others, as Protocols: keys (``hsm`` fills it; the rooms below use it too) and outbound questions."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from crypto.keys import PublicKey, Signer
+from crypto.suites import Suite
+from store.intents import Attempt
 
 
 class Role(Protocol):
-    """A key role, as far as the CA looks at it."""
+    """A key role as others see it."""
 
     @property
     def id(self) -> str: ...
 
 
 class Generation(Protocol):
-    """A key generation, as far as the CA looks at it; ``state`` is staged, active, draining, retired or destroyed."""
+    """A key generation as others see it; ``state`` is staged, active, draining, retired or destroyed."""
 
     @property
     def id(self) -> str: ...
@@ -30,15 +32,15 @@ class Generation(Protocol):
 
 
 class Keys(Protocol):
-    """The part of ``hsm.service.KeyService`` that the CA uses."""
+    """The part of ``hsm.service.KeyService`` that other rooms use. ``purpose`` is a word of ``hsm.schemas.KeyPurpose``."""
 
-    def create_role(self, purpose: Any, suite: Any, name: str) -> Role: ...
+    def create_role(self, purpose: str, suite: Suite, name: str) -> Role: ...
     def stage(self, role_id: str) -> Generation: ...
-    def activate(self, generation_id: str) -> Any: ...
+    def activate(self, generation_id: str) -> object: ...
     def active(self, role_id: str) -> Generation: ...
     def generation(self, generation_id: str) -> Generation: ...
-    def signer(self, generation_id: str, use: Any) -> Signer:
-        """``use`` is one of the routine words ``certificate``, ``crl``, ``ocsp``, ``tsa``, ``csr`` here."""
+    def signer(self, generation_id: str, use: Attempt | str) -> Signer:
+        """``use`` is the attempt for keys that seal or issue, else a routine word such as ``crl`` or ``seal-maker``."""
         ...
 
 

@@ -233,12 +233,6 @@ class Revocation:
             return kept.der
         return self._answer(authority, certificate_id, USUAL_HASH)
 
-    def ocsp_max_age(self, response: bytes) -> int:
-        """Seconds that an HTTP cache may keep a response: to its nextUpdate (RFC 5019 §6); 0 for errors."""
-        parsed = wire.OcspResponse.parse(response)
-        until = [a.next_update for a in parsed.answers if a.next_update] if parsed.status == "successful" else []
-        return max(0, int((min(until) - self.now()).total_seconds())) if until else 0
-
     def _authority_of(self, cert_id: wire.CertId) -> Authority | None:
         """Kept in memory once found: a name, a key and what they hash to never change, and strangers ask all the time."""
         key = (cert_id.algorithm, cert_id.name_hash, cert_id.key_hash)

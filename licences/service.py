@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ca.ports import Generation, Keys
 from crypto.errors import Conflict, NotFound, XinyinError
 from crypto.suites import Suite
 from formats import codes, pdfa
@@ -39,7 +40,7 @@ from licences.events import (
 from licences.models import AuthorityRow, LicenceEventRow, LicenceRow, SerialRow
 from policies.authorise import Authoriser
 from seals.models import SealRow
-from seals.ports import Actor, Generation, Keys
+from seals.ports import Actor
 from seals.schemas import Page, page_of
 from seals.sealing import Placement, SealedPdf
 from seals.service import SealService, SealUse

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ca.ports import Generation, Keys
 from crypto.suites import Suite, default_scheme
 from formats import ses
 from formats.x509 import Certificate, Subject
 from seals.models import SealKeyRow, SealRow
 from seals.picture import Picture, draw, standard_spec
-from seals.ports import Certificates, Generation, Keys
+from seals.ports import Certificates
 from seals.schemas import NoCertificate, new_es_id
 from store.blobs import Blobs
 from store.db import Database

@@ -1,63 +1,42 @@
-"""What the seals need of the rooms above them, as Protocols: keys (filled by ``hsm``) and certificates (filled by ``ca``)."""
+"""What seals need of other rooms, as Protocols: certificates and their evidence (``ca`` fills it) and whoever acts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from crypto.keys import PublicKey, Signer
-from crypto.suites import DigestAlgorithm
+from ca.ports import Generation as Generation
+from ca.schemas import CertificateRecord
+from crypto.suites import Suite
 from formats.x509 import Certificate, Subject
-from store.intents import Attempt
+from seals.evidence import RevocationSource, TimestampSource
 
 
-class Role(Protocol):
-    """A key role."""
-
-    @property
-    def id(self) -> str: ...
-
-
-class Generation(Protocol):
-    """A key generation; ``state`` is staged, active, draining, retired or destroyed."""
+class CaConfig(Protocol):
+    """``base_url``: where the node is reached."""
 
     @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def public_key(self) -> PublicKey: ...
+    def base_url(self) -> str: ...
 
 
-class Keys(Protocol):
-    """The part of ``hsm.service.KeyService`` that seals use."""
+class CaRegister(Protocol):
+    """Which role does something for the CA."""
 
-    def create_role(self, purpose: Any, suite: Any, name: str) -> Role: ...
-    def stage(self, role_id: str) -> Generation: ...
-    def activate(self, generation_id: str) -> Any: ...
-    def active(self, role_id: str) -> Generation: ...
-    def generation(self, generation_id: str) -> Generation: ...
-    def signer(self, generation_id: str, use: Attempt | str) -> Signer:
-        """``use`` is the attempt for keys that seal or issue, the routine word ``seal-maker`` for that key."""
+    def role(self, purpose: str, suite: Suite) -> str | None:
+        """Such as ``seal_maker``; None where the CA has none."""
         ...
 
 
-class Certificates(Protocol):
+class Certificates(RevocationSource, TimestampSource, Protocol):
     """The part of ``ca.service.CertificateAuthorityService`` that seals use."""
 
     @property
-    def config(self) -> Any:
-        """``config.base_url``: where the node is reached."""
-        ...
-
+    def config(self) -> CaConfig: ...
     @property
-    def register(self) -> Any:
-        """``register.role(purpose, suite)``: the role that does something for the CA, such as ``seal_maker``."""
-        ...
-
+    def register(self) -> CaRegister: ...
     def issue(
-        self, *, profile: str, generation: Any, subject: Subject, es_id: str | None = None, days: int | None = None
+        self, *, profile: str, generation: Generation, subject: Subject, es_id: str | None = None, days: int | None = None
     ) -> Certificate: ...
     def certificates(self, generation_id: str) -> Sequence[Certificate]:
         """Newest first."""
@@ -67,20 +46,17 @@ class Certificates(Protocol):
         """Good and valid now (for this seal), newest first."""
         ...
 
-    def records(self, *, limit: int = 100, **equals: str) -> Sequence[Any]:
-        """:class:`ca.schemas.CertificateRecord` of certificates, with their state."""
+    def records(self, *, limit: int = 100, **equals: str) -> Sequence[CertificateRecord]:
+        """Certificates with their state, newest first."""
         ...
 
     def chain(self, certificate: Certificate) -> Sequence[Certificate]:
         """Leaf first, root last."""
         ...
 
-    def hold(self, serial: str | int, *, actor: str, reason: str | None = None) -> Any: ...
-    def release(self, serial: str | int, *, actor: str, reason: str | None = None) -> Any: ...
-    def revoke(self, serial: str | int, reason: str, *, actor: str, invalidity_at: datetime | None = None) -> Any: ...
-    def ocsp_for(self, cert: Certificate) -> bytes | None: ...
-    def crl_for(self, cert: Certificate) -> bytes | None: ...
-    def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes: ...
+    def hold(self, serial: str | int, *, actor: str, reason: str | None = None) -> object: ...
+    def release(self, serial: str | int, *, actor: str, reason: str | None = None) -> object: ...
+    def revoke(self, serial: str | int, reason: str, *, actor: str, invalidity_at: datetime | None = None) -> object: ...
 
 
 class Actor(Protocol):
@@ -91,7 +67,7 @@ class Actor(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> Any: ...
+    def kind(self) -> str: ...
     @property
     def roles(self) -> frozenset[str]: ...
     @property

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ca.ports import Keys
 from crypto.suites import Suite
 from formats.canonical import canonical_digest
 from formats.identifiers import uscc_check
@@ -19,7 +20,7 @@ from seals.applications import ApplicationService
 from seals.making import Made, Order, Workshop, picture_of
 from seals.models import SealEventRow, SealKeyRow, SealRow, SealVersionRow
 from seals.picture import KINDS, Picture
-from seals.ports import Actor, Certificates, Keys
+from seals.ports import Actor, Certificates
 from seals.schemas import (
     ApplicationNeeded,
     BadSeal,
