@@ -10,11 +10,11 @@ from fastapi.responses import RedirectResponse, Response
 
 from api import pages
 from api.auth import CurrentSession, node_of
-from api.limits import DOCUMENT_BYTES
 from api.routes.seals import impression_document, placement
 from api.sessions import Session, demand
 from ceremonies.plain import plain
 from crypto.errors import BadInput, Unauthenticated, XinyinError
+from policies.limits import DOCUMENT_BYTES
 
 router = APIRouter(include_in_schema=False)
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-import tomllib
-from pathlib import Path
 
-import policies
-
-_LIMITS = tomllib.loads((Path(policies.__file__).parent / "limits.toml").read_text("utf-8"))["upload"]
-DOCUMENT_BYTES: int = _LIMITS["document"]
-"""The largest document over HTTP (``policies/limits.toml``)."""
+from policies.limits import DOCUMENT_BYTES, REQUEST_BYTES
 
 _FORM_OVERHEAD = 64 << 10
 
@@ -22,8 +16,7 @@ def body_limit(path: str) -> int:
         return 64 << 10
     if path in ("/verify", "/desk/seal", "/api/v1/verifications", "/api/v1/impressions"):
         return DOCUMENT_BYTES + _FORM_OVERHEAD
-    small: int = _LIMITS["request_body"]
-    return small
+    return REQUEST_BYTES
 
 
 class RateLimit:

@@ -10,10 +10,10 @@ from fastapi.responses import RedirectResponse, Response
 
 from api import pages
 from api.auth import CurrentSession, node_of
-from api.limits import DOCUMENT_BYTES
 from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
 from crypto.errors import NotFound, TooManyRequests, XinyinError
 from formats.dates import shown_time
+from policies.limits import DOCUMENT_BYTES
 
 router = APIRouter(include_in_schema=False)
 

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ceremonies.config import NodeConfig, NoNode
+from ceremonies.entries import LIST_LIFE, list_content
 from ceremonies.plain import plain
 from crypto.errors import XinyinError
+from hsm.schemas import KeyPurpose
 from people.errors import NoSuchDepartment
 from people.schemas import Actor, local_operator
 from policies.authorise import Authoriser
@@ -203,17 +205,12 @@ class Node:
 
     def publish_trust(self) -> TrustList:
         """Sign and publish this region's list as things stand now."""
-        from ceremonies.entries import list_content
-        from hsm.schemas import KeyPurpose
-
         generation = self.keys.active_for(KeyPurpose.trust_list)
         signer = self.keys.signer(generation.id, "trust-list")
         return self.trust.publish(list_content(self, datetime.now(UTC)), signer)
 
     def renew_trust(self) -> TrustList | None:
         """Publish again when half of the list's life is over, or when what it should say has changed."""
-        from ceremonies.entries import LIST_LIFE, list_content
-
         now = datetime.now(UTC)
         current = self.trust_store().list_of(self.region)
         if current is not None and current.next_update is not None and current.next_update - now > LIST_LIFE / 2:
@@ -224,8 +221,6 @@ class Node:
 
     def checkpoint_key(self) -> CheckpointKey:
         """The active audit-checkpoint key."""
-        from hsm.schemas import KeyPurpose
-
         generation = self.keys.active_for(KeyPurpose.audit_checkpoint)
         return CheckpointKey(generation.id, self.keys.signer(generation.id, "checkpoint"))
 
@@ -236,8 +231,6 @@ class Node:
 
     def audit_keys(self) -> list[PublicKey]:
         """Every key that has signed checkpoints of this node's log."""
-        from hsm.schemas import KeyPurpose
-
         roles = self.keys.roles(KeyPurpose.audit_checkpoint)
         return [g.public_key for role in roles for g in self.keys.generations(role.id)]
 

@@ -10,6 +10,7 @@ from typing import Any
 from asn1crypto import core
 from asn1crypto import crl as acrl
 from asn1crypto import x509 as ax
+from asn1crypto.algos import SignedDigestAlgorithm
 
 from crypto.keys import PublicKey, Signer
 from crypto.suites import Scheme, default_scheme
@@ -240,8 +241,6 @@ class RevocationList:
 
     @lazy
     def signature_scheme(self) -> Scheme | None:
-        from asn1crypto.algos import SignedDigestAlgorithm
-
         return scheme_of(SignedDigestAlgorithm.load(_small(self._slices["algorithm"])))
 
     def is_signed_by(self, issuer_key: PublicKey) -> bool:

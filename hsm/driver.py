@@ -13,7 +13,7 @@ from pkcs11 import exceptions as p11
 from crypto import sm2
 from crypto.errors import MalformedSignature
 from crypto.keys import PublicKey, digest
-from crypto.suites import DigestAlgorithm, Scheme, Suite
+from crypto.suites import DigestAlgorithm, Scheme, Suite, default_scheme
 from hsm.errors import FaultySignature, KeyMissing, ProfileMismatch
 from hsm.pkcs11lib import vendor_key_type, vendor_mechanism
 from hsm.profile import Profile, Sm2Profile
@@ -261,8 +261,6 @@ def probe(session: Any, profile: Profile, suites: tuple[Suite, ...] = (Suite.P25
 
 def _probe_one(key: Any, public: PublicKey, profile: Profile) -> None:
     if public.suite is not Suite.SM2:
-        from crypto.suites import default_scheme
-
         scheme = default_scheme(public.suite)
         if not public.verify(_MESSAGE, sign(key, public, _MESSAGE, scheme, profile), scheme):
             raise _mismatch(profile, public.suite, "its signature does not verify")

@@ -22,6 +22,7 @@ from pathlib import Path
 import pikepdf
 
 from crypto.errors import Unprocessable
+from formats.pdf.geometry import POINTS_PER_MM
 from seals.typeset import SONG, CannotTypeset, Template
 
 SEAL_RED = "#d7000f"
@@ -441,4 +442,4 @@ def page_box_mm(pdf: bytes) -> tuple[float, float]:
     """Width and height of a picture's page in millimetres, for checks."""
     with pikepdf.open(BytesIO(pdf)) as doc:
         box = [float(v) for v in doc.pages[0].mediabox.as_list()]
-    return (box[2] - box[0]) * 25.4 / 72, (box[3] - box[1]) * 25.4 / 72
+    return (box[2] - box[0]) / POINTS_PER_MM, (box[3] - box[1]) / POINTS_PER_MM

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from crypto.errors import XinyinError
+from formats.pdf.geometry import POINTS_PER_MM
 from formats.x509 import Certificate
 from verify import answer, changes, evidence, kinds, pdf, rendering
 from verify import licence as licence_files
@@ -25,7 +26,7 @@ from verify.trust import ServiceType
 
 VERSION = "0.1.0"
 _MAX_REVISIONS = 64
-_LARGEST_SEAL = 60 / 25.4 * 72  # points
+_LARGEST_SEAL = 60 * POINTS_PER_MM
 
 
 @dataclass
@@ -40,7 +41,6 @@ class Judged:
     trusted: Trusted = field(default_factory=Trusted)
     seal: SealStatus | None = None
     reasons: list[Reason] = field(default_factory=list)
-    has_timestamp: bool = False
 
     def all_reasons(self) -> list[Reason]:
         """Findings about this signature, each code once, in the order in which they were made."""
@@ -298,7 +298,6 @@ class _DocumentVerification:
         known_at = min([self.now, *covering])
         own, problems = judge.signature_timestamps(judged.examined, known_at)
         judged.reasons += problems
-        judged.has_timestamp = own is not None
         times = [t for t in (own, min(covering, default=None)) if t is not None]
         proven = min(times, default=None)
         earlier = [moment for covered, moment in proven_until if covered < end]

@@ -13,6 +13,7 @@ from api.routes.common import KNOWN, Cursor, IdempotencyKey, Limit, errors
 from api.schemas import ImpressionOut, Page, SealOut
 from ceremonies.plain import plain
 from crypto.errors import BadInput
+from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
 
 router = APIRouter(prefix="/api/v1", tags=["seals"], responses=KNOWN)
 
@@ -148,8 +149,6 @@ def placement(
 
     :raises BadInput: no whole place, or more than one
     """
-    from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
-
     spot = any(number is not None for number in (page, x_mm, y_mm))
     if sum((spot, bool(keyword), bool(straddle))) > 1:
         raise BadInput(

@@ -31,19 +31,6 @@ def to_user_space(page: Page, x_mm: float, y_mm: float) -> tuple[float, float]:
     ]
 
 
-def from_user_space(page: Page, x: float, y: float) -> tuple[float, float]:
-    """A point of user space, in mm from the top-left corner of the displayed page."""
-    left, bottom, right, top = page.box
-    scale = units_per_mm(page)
-    across, down = {
-        0: (x - left, top - y),
-        90: (y - bottom, x - left),
-        180: (right - x, y - bottom),
-        270: (top - y, right - x),
-    }[page.rotate]
-    return across / scale, down / scale
-
-
 def centred_box(page: Page, x_mm: float, y_mm: float, width_mm: float, height_mm: float) -> Box:
     """The rectangle in user space of something ``width_mm`` by ``height_mm`` as displayed, centred on a displayed point."""
     return box_around(page, *to_user_space(page, x_mm, y_mm), width_mm, height_mm)
