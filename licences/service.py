@@ -165,7 +165,7 @@ class LicenceService:
         """Let the owner of a seal issue a type of licence: its seal goes on them, a P-256 key of its own signs the codes."""
         kind, seal = licence_type(type), self.seals.show(actor, seal_id)
         self.authoriser.require(actor, "licence.issue", self._facts("", seal["owner_uscc"], kind.id))
-        row = self._appointed(kind, seal["id"])
+        row = self._appointed(kind, seal["id"], lambda _: None)
         return {"type": kind.id, "issuer": row.issuer_name, "issuer_uscc": row.issuer_uscc, "seal_id": row.seal_id}
 
     def issuers(self) -> list[tuple[str, Certificate]]:
@@ -178,13 +178,14 @@ class LicenceService:
             for certificate in self.seals.ca.certificates(self.keys.active(row.role_id).id)[:1]
         ]
 
-    def _authority(self, kind: LicenceType, seal_id: str | None) -> AuthorityRow:
+    def _authority(self, kind: LicenceType, seal_id: str | None, permit: Callable[[str], object]) -> AuthorityRow:
         """Who issues this type: the organ of the seal named, the one appointed, else the only one that by its name does.
 
+        :param permit: raises unless the caller may issue for the organ with this code; asked before an organ is appointed
         :raises NoAuthority: none, or several
         """
         if seal_id is not None:
-            return self._appointed(kind, seal_id)
+            return self._appointed(kind, seal_id, permit)
         with self.db.read() as session:
             known = session.scalars(
                 sa.select(AuthorityRow).where(AuthorityRow.type_id == kind.id, AuthorityRow.region == self.region)
@@ -200,7 +201,7 @@ class LicenceService:
                 )
             ).all()
         if not known and len(fitting) == 1:
-            return self._appointed(kind, fitting[0].id)
+            return self._appointed(kind, fitting[0].id, permit)
         raise NoAuthority(
             f"Name the seal of the organ that issues the {kind.name_en.lower()} (--seal ID): "
             + ("several could." if known or fitting else "none here does yet."),
@@ -208,7 +209,7 @@ class LicenceService:
             + ("有多枚可用。" if known or fitting else "本节点尚无可用印章。"),
         )
 
-    def _appointed(self, kind: LicenceType, seal_id: str) -> AuthorityRow:
+    def _appointed(self, kind: LicenceType, seal_id: str, permit: Callable[[str], object]) -> AuthorityRow:
         with self.db.read() as session:
             seal = session.scalars(
                 sa.select(SealRow).where(sa.or_(SealRow.id == seal_id, SealRow.es_id == seal_id))
@@ -220,6 +221,7 @@ class LicenceService:
             found = session.get(AuthorityRow, (kind.id, seal.owner_uscc))
         if found is not None and found.seal_id == seal.id:
             return found
+        permit(seal.owner_uscc)
         row = AuthorityRow(
             type_id=kind.id,
             issuer_uscc=seal.owner_uscc,
@@ -269,7 +271,7 @@ class LicenceService:
         """
         kind = licence_type(type)
         checked = kind.check(data, issued=self._now().astimezone(BEIJING).date())
-        authority = self._authority(kind, seal_id)
+        authority = self._authority(kind, seal_id, partial(self._permit, actor, "licence.issue", kind, matter, application))
         wish = _Wish(kind, checked, dict(data), authority, matter, application, None)
         return self._issue(actor, "licence.issue", wish, idempotency_key)
 
@@ -295,13 +297,17 @@ class LicenceService:
         wish = _Wish(kind, checked, dict(data), authority, matter, application, old)
         return self._issue(actor, "licence.change", wish, idempotency_key)
 
+    def _permit(
+        self, actor: Actor, action: str, kind: LicenceType, matter: str, application: str | None, issuer_uscc: str
+    ) -> str:
+        """The rule that lets the caller issue for this organ. :raises NotAllowed: none does"""
+        context = self.seals.applications.circumstances(application, purpose="issue-licence", department=issuer_uscc)
+        facts = self._facts("", issuer_uscc, kind.id)
+        return self.authoriser.require(actor, action, facts, {"matter": matter, **context}).rule
+
     def _issue(self, actor: Actor, action: str, wish: _Wish, idempotency_key: str | None) -> tuple[dict[str, Any], bytes]:
         authority = wish.authority
-        context = self.seals.applications.circumstances(
-            wish.application, purpose="issue-licence", department=authority.issuer_uscc
-        )
-        facts = self._facts("", authority.issuer_uscc, wish.kind.id)
-        rule = self.authoriser.require(actor, action, facts, {"matter": wish.matter, **context}).rule
+        rule = self._permit(actor, action, wish.kind, wish.matter, wish.application, authority.issuer_uscc)
         use = self.seals.plan(
             actor,
             seal_id=authority.seal_id,

@@ -109,11 +109,6 @@ def test_an_empty_place_is_refused_and_not_replaced_by_another(shell: Shell, tmp
     assert not out.exists()
 
 
-def test_a_home_is_closed_to_other_users_of_the_machine(shell: Shell) -> None:
-    for folder in (shell.home, shell.home / "blobs", shell.home / "audit", shell.home / "log", shell.home / "secrets"):
-        assert folder.stat().st_mode & 0o077 == 0, folder
-
-
 def test_only_those_may_whom_the_rules_allow(shell: Shell, tmp_path: Path) -> None:
     seals = shell.json("seal", "list")["items"]
     options = ("--seal", seals[0]["id"], "--out", str(tmp_path / "x.pdf"))

@@ -23,7 +23,7 @@ from formats.identifiers import LicenceIdentifier
 from licences import guilloche
 from licences.catalogue import BadLicenceData, UnknownLicenceType, licence_type
 from licences.events import BadEffectiveTime, LicenceStateRefused, state_at
-from licences.models import LicenceRow, SerialRow
+from licences.models import AuthorityRow, LicenceRow, SerialRow
 from licences.service import LicenceService, NoAuthority, NoSuchLicence, NotArchivable
 from people.schemas import ANONYMOUS
 from policies.authorise import NotAllowed
@@ -342,6 +342,19 @@ def test_who_may_not_issue_does_not(world: World, licences: LicenceService, issu
     assert page.next is not None
     with pytest.raises(NoSuchLicence):
         licences.show(OPERATOR, "licence_none")
+
+
+def test_whoever_may_not_issue_appoints_nobody_and_makes_no_key(world: World, licences: LicenceService) -> None:
+    other = world.seal("云江市数据局", owner_uscc=APPROVALS, suites=("p256",))
+
+    def appointed() -> tuple[int, int, list[str]]:
+        return _count(world, AuthorityRow), len(world.keys.roles), [name for name, _ in licences.issuers()]
+
+    before = appointed()
+    for actor in (staff("account_h", "handler"), staff("account_c", "licensing_clerk"), staff("account_a", "auditor")):
+        with pytest.raises(NotAllowed):
+            licences.issue(actor, "business-licence", DATA, seal_id=other["id"])
+    assert appointed() == before
 
 
 def test_a_node_with_no_or_two_fitting_organs_asks_which(tmp_path: Path) -> None:
