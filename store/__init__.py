@@ -1,1 +1,7 @@
-"""Database base and sessions, migrations, blobs, intents, the audit log and its sequencer."""
+"""Database base and sessions, migrations, blobs, intents, the audit log and its sequencer.
+
+What other rooms keep goes through here: tables by :class:`store.db.Base`, documents by digest in
+:class:`store.blobs.BlobStore`, every signature that seals or issues as a numbered attempt of an intent
+(:class:`store.intents.IntentService`), and what was done as a leaf of the Merkle log (:class:`store.audit.AuditLog`). Its
+promises are held by killing it at each line named in :mod:`store.crashpoints`.
+"""
