@@ -56,7 +56,7 @@ class NodeConfig:
         """:raises NoNode: there is no node in ``home``"""
         try:
             values = tomllib.loads((home / FILE).read_text("utf-8"))
-        except FileNotFoundError as exc:
+        except (FileNotFoundError, NotADirectoryError) as exc:
             raise NoNode(
                 f"There is no node in {home}; make one with: xinyin init --region 310000 --name 上海市",
                 f"{home} 中没有节点；请先运行：xinyin init --region 310000 --name 上海市",

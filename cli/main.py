@@ -16,6 +16,7 @@ import typer
 from cli import accounts, applications, audit, ca, keys, licences, node, seals, trust
 from cli import verify as verify_command
 from cli.state import STATE, default_home, default_lang
+from cli.usage import in_chinese, in_english
 from crypto.errors import XinyinError
 
 # Typer carries Click inside itself in some versions and beside itself in others; the classes are found from its public names.
@@ -39,9 +40,13 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        sys.stdout.write(version("xinyin") + "\n")
+        try:
+            found = version("xinyin")
+        except PackageNotFoundError:  # run from the source tree
+            found = "0"
+        sys.stdout.write(found + "\n")
         raise typer.Exit
 
 
@@ -145,10 +150,9 @@ def _usage(exc: Any) -> int:
     command = context.command_path if context is not None else "xinyin"
     return _fail(
         "usage",
-        f"{sentence}\n用法见 {command} --help",
-        f"{sentence}\nTry {command} --help",
+        f"{in_chinese(sentence)}\n用法见 {command} --help",
+        f"{in_english(sentence)}\nTry {command} --help",
         2 if isinstance(exc, _UsageError) else 1,
-        same=f"{sentence}\n→ {command} --help",
     )
 
 
@@ -192,10 +196,10 @@ def _log_file() -> Path:
     return Path(tempfile.gettempdir()) / f"xinyin-{os.getuid()}.log"
 
 
-def _fail(code: str, zh: str, en: str, status: int, detail: dict[str, Any] | None = None, *, same: str | None = None) -> int:
+def _fail(code: str, zh: str, en: str, status: int, detail: dict[str, Any] | None = None) -> int:
     if STATE.json:
         error = {"code": code, "message": en, "message_zh": zh, "detail": detail or {}}
         sys.stdout.write(json.dumps({"error": error}, ensure_ascii=False, indent=2, default=str) + "\n")
     else:
-        sys.stderr.write(f"✗ {same or STATE.pick(zh, en)}\n")
+        sys.stderr.write(f"✗ {STATE.pick(zh, en)}\n")
     return status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -95,6 +96,29 @@ def test_usage_errors_exit_2_also_as_json(tmp_path: Path) -> None:
     assert xinyin("verify", "x.pdf", "--at", "yesterday", home=tmp_path).returncode == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify",),
+        ("fly",),
+        ("seal", "fly"),
+        ("seal", "apply", "x.pdf"),
+        ("verify", "x.pdf", "--report", "long"),
+        ("verify", "x.pdf", "--fast"),
+        ("seal", "list", "--limit", "many"),
+        ("seal", "list", "--limit", "0"),
+        ("seal", "list", "--limit"),
+        ("doctor", "now"),
+    ],
+)
+def test_a_usage_error_is_said_in_chinese_too(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = xinyin(*words, "--json", home=tmp_path)
+    said = json.loads(done.stdout)["error"]["message_zh"].split("\n")[0]
+    assert done.returncode == 2
+    assert re.search("没有|缺少|不对|多余|需要", said), said
+    assert "Value error" not in done.stdout
+
+
 def test_without_a_node_commands_say_how_to_make_one(tmp_path: Path) -> None:
     done = xinyin("seal", "list", "--json", home=tmp_path / "none")
     assert done.returncode == 1
@@ -102,6 +126,12 @@ def test_without_a_node_commands_say_how_to_make_one(tmp_path: Path) -> None:
     assert error["code"] == "no-node"
     assert "xinyin init" in error["message"]
     assert "xinyin init" in error["message_zh"]
+
+
+def test_a_home_that_is_a_file_is_no_node_either(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    done = xinyin("seal", "list", "--json", home=tmp_path / "file")
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "no-node")
 
 
 def test_init_refuses_a_region_that_is_none_and_a_folder_that_is_not_empty(tmp_path: Path) -> None:
