@@ -106,10 +106,11 @@ def _listing(console: Console, value: Any) -> None:
     if not isinstance(value, dict):
         console.print(_cell("", value))
         return
-    _print_members(console, value, 0)
+    print_members(console, value, 0)
 
 
-def _print_members(console: Console, members: dict[str, Any], depth: int) -> None:
+def print_members(console: Console, members: dict[str, Any], depth: int) -> None:
+    """A document's members for people, ``depth`` steps in."""
     from rich.cells import cell_len
 
     said = {key: entry for key, entry in members.items() if entry not in (None, "", [], {})}
@@ -130,7 +131,7 @@ def _print_members(console: Console, members: dict[str, Any], depth: int) -> Non
             if number and isinstance(part, dict):
                 console.print()
             if isinstance(part, dict):
-                _print_members(console, part, depth + 1)
+                print_members(console, part, depth + 1)
             else:
                 _print_line(console, "", _cell(key, part), 0, depth + 1)
 
@@ -156,6 +157,8 @@ def _print_line(console: Console, heading: str, cell: str, width: int, depth: in
     elif cell.isascii() and " " not in cell:
         console.print(before.rstrip())
         console.print(f"{margin}  {cell}", soft_wrap=True)
+    elif not width:
+        console.print(Padding(cell, (0, 0, 0, cell_len(margin))))
     else:
         from rich.table import Table
 

@@ -17,6 +17,8 @@ from crypto.errors import NotFound, Usage, XinyinError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from seals.placement import AnyPlacement
+
 seal_app = typer.Typer(help="电子印章：制作、查看、停用、用印 / seals: make, show, suspend, apply")
 impression_app = typer.Typer(help="电子签章（每一次用印）/ impressions: every use of a seal")
 
@@ -122,7 +124,7 @@ Suite = Annotated[str | None, typer.Option("--suite", help="rsa, p256, sm2")]
 Level = Annotated[str, typer.Option("--level", help="B, T, LT, LTA")]
 
 
-def _placement(at: str | None, keyword: str | None, straddle: str | None = None) -> Any:
+def _placement(at: str | None, keyword: str | None, straddle: str | None = None) -> AnyPlacement:
     """What the options say of the place; the default is the foot of the last page, where the signature line is."""
     from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
 

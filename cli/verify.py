@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ceremonies.plain import plain
-from cli.output import emit
+from cli.output import emit, print_members
 from cli.state import STATE
+from cli.words import sentence
 from crypto.errors import NotFound, TooLarge, Usage
 
 if TYPE_CHECKING:
@@ -168,15 +168,24 @@ def draw(console: Console, verdict: dict[str, Any], *, detailed: bool = False) -
         if part and (part["state"] != "none" or detailed):
             colour, mark = _STATE[part["state"]]
             label = {"zh": zh, "en": en}.get(STATE.lang, zh)
-            parts.add_row(f"[{colour}]{mark}[/] [dim]{label}[/]", escape(STATE.pick(part["message_zh"], part["message"])))
+            parts.add_row(f"[{colour}]{mark}[/] [dim]{label}[/]", escape(sentence(part["message_zh"], part["message"])))
     said = {answer[key]["message"] for key, _, _ in _PARTS}
     for reason in (r for r in verdict["reasons"] if r["message"] not in said):
-        parts.add_row("[dim]  ·[/]", escape(STATE.pick(reason["message_zh"], reason["message"])))
-    step = STATE.pick(answer.get("next_step_zh") or "", answer.get("next_step") or "")
+        parts.add_row("[dim]  ·[/]", escape(sentence(reason["message_zh"], reason["message"])))
+    step = sentence(answer.get("next_step_zh") or "", answer.get("next_step") or "")
     if step:
         parts.add_row("[bold]→[/]", f"[bold]{escape(step)}[/]")
     console.print(Padding(parts, (0, 0, 0, 2)))
     if detailed:
         for signature in verdict["signatures"]:
-            console.print_json(json.dumps(plain(signature), ensure_ascii=False))
+            console.print()
+            print_members(console, _for_people(signature), 1)
     console.print()
+
+
+def _for_people(signature: dict[str, Any]) -> dict[str, Any]:
+    """A signature of the verdict with its reasons as sentences and its chain as names."""
+    said: dict[str, Any] = plain(signature)
+    said["reasons"] = [sentence(one["message_zh"], one["message"]) for one in signature["reasons"]]
+    said["chain"] = [one["subject"] if isinstance(one, dict) else one for one in signature["chain"]]
+    return said

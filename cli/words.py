@@ -13,6 +13,7 @@ _LABELS: dict[str, tuple[str, str]] = {
     "account": ("操作者", "Account"),
     "activated_at": ("启用时间", "Activated"),
     "active": ("现用密钥", "Active key"),
+    "algorithm": ("算法", "Algorithm"),
     "actor": ("操作者", "Who"),
     "address": ("地址", "Address"),
     "application": ("用印申请", "Application"),
@@ -23,7 +24,10 @@ _LABELS: dict[str, tuple[str, str]] = {
     "capital": ("注册资本", "Capital"),
     "certificates": ("证书", "Certificates"),
     "chain": ("证书链", "Chain"),
+    "changes_after": ("盖章后的变化", "Changes after"),
+    "claimed_time": ("自称的时间", "Claimed time"),
     "code": ("二维码", "Code"),
+    "covers_whole_file": ("覆盖整个文件", "Covers whole file"),
     "created_at": ("创建时间", "Made"),
     "custody": ("保管方式", "Custody"),
     "data": ("照面内容", "Content"),
@@ -45,7 +49,9 @@ _LABELS: dict[str, tuple[str, str]] = {
     "holder_code": ("持证主体代码", "Holder's code"),
     "identifier": ("证照标识", "Identifier"),
     "impression": ("用印记录", "Impression"),
+    "indication": ("结论", "Indication"),
     "input_sha256": ("原件 SHA-256", "Original"),
+    "intact": ("内容未变", "Intact"),
     "intent": ("签名意图", "Intent"),
     "invalidity_at": ("失效起算", "Invalid since"),
     "issued_at": ("签发时间", "Issued"),
@@ -55,6 +61,7 @@ _LABELS: dict[str, tuple[str, str]] = {
     "kind": ("类别", "Kind"),
     "label": ("下方文字", "Lower line"),
     "level": ("级别", "Level"),
+    "list": ("信任列表序号", "List no."),
     "matter": ("事项", "Matter"),
     "name": ("名称", "Name"),
     "next_update": ("下次更新", "Next update"),
@@ -70,9 +77,12 @@ _LABELS: dict[str, tuple[str, str]] = {
     "pem": ("PEM", "PEM"),
     "picture": ("印章图像", "Picture"),
     "profile": ("类型", "Profile"),
+    "proven_time": ("可证明的时间", "Proven time"),
     "public_key_sha256": ("公钥指纹", "Fingerprint"),
     "purpose": ("用途", "Purpose"),
     "reason": ("事由", "Reason"),
+    "reasons": ("理由", "Reasons"),
+    "recognition": ("互认", "Recognition"),
     "recorded_at": ("登记时间", "Recorded"),
     "region": ("区域", "Region"),
     "replaced_by": ("更正为", "Replaced by"),
@@ -85,15 +95,19 @@ _LABELS: dict[str, tuple[str, str]] = {
     "rule": ("规则", "Rule"),
     "sample": ("样本", "Sample"),
     "scope": ("经营范围", "Scope"),
+    "seal": ("印章", "Seal"),
     "seal_id": ("印章", "Seal"),
     "sequence": ("序号", "No."),
     "serial": ("序列号", "Serial"),
+    "service": ("服务类型", "Service"),
     "services": ("服务数", "Services"),
     "ses_sha256": ("SES 印章摘要", "SES seal"),
     "sha256": ("SHA-256", "SHA-256"),
+    "signer": ("签章人", "Signer"),
     "since": ("自", "Since"),
     "state": ("状态", "State"),
     "status": ("状态", "Status"),
+    "sub_indication": ("细分结论", "Sub-indication"),
     "subject": ("主体", "Subject"),
     "suite": ("算法", "Suite"),
     "suites": ("算法", "Suites"),
@@ -148,9 +162,14 @@ def worded(key: str, value: object) -> str:
     text = str(value)
     if key in ("status", "state") and text in _STATES:
         return STATE.pick(_STATES[text], text).replace("\n", " ")
-    if key in ("subject", "issuer"):
+    if key in ("subject", "issuer", "chain"):
         return _BETWEEN_NAMES.sub(", ", text)
     return beijing(text) if _TIME.fullmatch(text) else text
+
+
+def sentence(zh: str, en: str) -> str:
+    """A room's sentence in the run's language, its times as people read them."""
+    return _TIME.sub(lambda found: beijing(found.group()), STATE.pick(zh, en))
 
 
 def beijing(value: str) -> str:

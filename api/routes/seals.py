@@ -13,7 +13,7 @@ from api.routes.common import KNOWN, Cursor, IdempotencyKey, Limit, errors
 from api.schemas import ImpressionOut, Page, SealOut
 from ceremonies.plain import plain
 from crypto.errors import BadInput
-from seals.sealing import KeywordPlacement, Placement, StraddlePlacement
+from seals.placement import AnyPlacement, KeywordPlacement, Placement, StraddlePlacement
 
 router = APIRouter(prefix="/api/v1", tags=["seals"], responses=KNOWN)
 
@@ -144,7 +144,7 @@ def apply(
 
 def placement(
     page: int | None, x_mm: float | None, y_mm: float | None, keyword: str | None, straddle: str | None = None
-) -> Any:
+) -> AnyPlacement:
     """What a form says of the place.
 
     :raises BadInput: no whole place, or more than one

@@ -7,7 +7,7 @@ import pytest
 from cli.output import emit
 from cli.state import STATE
 from cli.verify import parse_time
-from cli.words import beijing
+from cli.words import beijing, sentence
 
 LICENCE = {
     "id": "licence_1",
@@ -55,6 +55,12 @@ def test_names_are_set_apart_but_a_comma_inside_a_name_stays(capsys: pytest.Capt
 
 def test_a_shown_time_can_be_given_back_to_the_command_line() -> None:
     assert parse_time(beijing("2026-11-21T16:30:00Z")) == parse_time("2026-11-21T16:30:00Z")
+
+
+@pytest.mark.usefixtures("both_languages")
+def test_a_sentence_of_a_verdict_tells_beijing_time() -> None:
+    said = sentence("证照自 2026-11-21T16:30:00Z 起失效。", "The licence ended at 2026-11-21T16:30:00Z.")
+    assert said == "证照自 2026-11-22 00:30:00+08:00 起失效。\nThe licence ended at 2026-11-22 00:30:00+08:00."
 
 
 def test_the_json_document_keeps_its_own_names(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
