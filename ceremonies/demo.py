@@ -122,7 +122,7 @@ class _Story:
         self.tell.chapter("发照", "The market supervision bureau issues an e-business licence")
         data = json.loads(_example("licence.json"))
         licence, pdf = self.node.licences.issue(
-            self.actor, "business-licence", data, idempotency_key=f"demo-{self.run}-licence"
+            self.actor, "business-licence", data, seal_id=self.registrar["id"], idempotency_key=f"demo-{self.run}-licence"
         )
         self.node.renew_trust()  # the bureau's key for codes belongs on the list
         self.licence_id = plain(licence)["id"]

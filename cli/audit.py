@@ -81,6 +81,12 @@ def _print(report: LogReport) -> None:
                 f"日志完整：{report.size} 条记录，{report.checkpoints} 个检查点。",
                 f"The log is whole: {report.size} entries, {report.checkpoints} checkpoints.",
             )
+            if report.leaf:  # a proof speaks of one entry and says nothing of the others
+                entry = f"{report.leaf['id']} ({report.leaf['kind']})"
+                words = STATE.pick(
+                    f"记录 {entry} 在日志中：该日志共 {report.size} 条记录，检查点签名有效。",
+                    f"The entry {entry} is in the log of {report.size} entries, by its signed checkpoint.",
+                )
             console.print(f"[bold green]✔[/] {words}")
             if report.pending or report.unsigned:
                 console.print(

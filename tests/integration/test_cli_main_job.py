@@ -152,6 +152,9 @@ def test_the_log_is_whole_provable_and_checked_without_the_database(shell: Shell
     proof = tmp_path / "proof.json"
     shell.json("audit", "prove", leaf["id"], "--out", str(proof))
     assert elsewhere.json("audit", "verify", str(proof), "--trust", str(keys))["leaf"]["id"] == leaf["id"]
+    said = elsewhere.run("audit", "verify", str(proof), "--trust", str(keys)).stdout
+    assert leaf["id"] in said.replace("\n", "")
+    assert "日志完整" not in said, "a proof speaks of one entry, not of the whole log"
 
 
 def test_another_region_verifies_with_the_list_and_its_pin_alone(shell: Shell, tmp_path: Path) -> None:
