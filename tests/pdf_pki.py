@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from asn1crypto import tsp
-
-from crypto import keys
 from crypto.keys import SoftwareKey
 from crypto.suites import RSA_PSS_SHA256, DigestAlgorithm, Scheme, Suite, default_scheme
-from formats import cms
-from formats.asn1 import digest_algorithm
+from formats import tsp
 from formats.crl import CrlSpec, build_crl
 from formats.ocsp import Answer, CertId, build_response
 from formats.x509 import (
@@ -113,29 +109,15 @@ class Tsa:
     def timestamp_token(self, digest_alg: DigestAlgorithm, digest: bytes) -> bytes:
         self.asked += 1
         p = self.pki
-        content = tsp.TSTInfo(
-            {
-                "version": "v1",
-                "policy": "1.3.6.1.4.1.99999.1",
-                "message_imprint": {"hash_algorithm": digest_algorithm(digest_alg), "hashed_message": digest},
-                "serial_number": 1000 + self.asked,
-                "gen_time": datetime.now(UTC).replace(microsecond=0),
-            }
-        ).dump()
-        scheme = default_scheme(p.suite)
-        attributes = cms.signed_attributes(
-            content_digest=keys.digest(scheme.digest, content),
-            digest=scheme.digest,
-            signing_certificate=p.tsa,
-            content_type="1.2.840.113549.1.9.16.1.4",
-        )
-        return cms.signed_data(
-            signed_attrs=attributes,
-            signature=p.tsa_key.sign(attributes),
-            scheme=scheme,
-            certificates=[p.tsa, p.ca],
-            content_type="1.2.840.113549.1.9.16.1.4",
-            content=content,
+        return tsp.build_token(
+            digest=digest_alg,
+            imprint=digest,
+            serial=1000 + self.asked,
+            gen_time=datetime.now(UTC).replace(microsecond=0),
+            policy="1.3.6.1.4.1.99999.1",
+            signer=p.tsa_key,
+            certificate=p.tsa,
+            chain=[p.ca],
         )
 
 
