@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="证书：CA、证书请求与导入、吊销列表 / certificates, requests, imports, revocation")
 Serial = Annotated[str, typer.Argument(metavar="SERIAL", help="证书序列号（十六进制）或 ID / serial number or ID")]
 Why = Annotated[str | None, typer.Option("--reason", help="事由 / why")]
+_COLUMNS = (
+    ("serial", "序列号", "Serial"),
+    ("subject", "主体", "Subject"),
+    ("profile", "类型", "Profile"),
+    ("not_after", "有效期至", "Until"),
+    ("status", "状态", "Status"),
+)
 
 
 @app.command("list")
@@ -31,14 +38,7 @@ def list_certificates(
     wanted = {key: value for key, value in (("es_id", seal), ("status", status)) if value}
     with opened() as (node, actor):
         node.authorise(actor, "ca.show")
-        columns = (
-            ("serial", "序列号", "Serial"),
-            ("subject", "主体", "Subject"),
-            ("profile", "类型", "Profile"),
-            ("not_after", "有效期至", "Until"),
-            ("status", "状态", "Status"),
-        )
-        emit_list(node.ca.records(limit=limit, **wanted), columns)
+        emit_list(node.ca.records(limit=limit, **wanted), _COLUMNS)
 
 
 @app.command("authorities")
@@ -94,13 +94,7 @@ def expiring(within: Annotated[int, typer.Option("--days", min=1, help="天数 /
     """即将到期的证书 / certificates to renew soon."""
     with opened() as (node, actor):
         node.authorise(actor, "ca.show")
-        columns = (
-            ("serial", "序列号", "Serial"),
-            ("subject", "主体", "Subject"),
-            ("profile", "类型", "Profile"),
-            ("not_after", "有效期至", "Until"),
-        )
-        emit_list(node.ca.expiring(timedelta(days=within)), columns)
+        emit_list(node.ca.expiring(timedelta(days=within)), _COLUMNS)
 
 
 @app.command("lint")
