@@ -84,10 +84,10 @@ class BlobStore:
         # Also when all was there already: another process may have made it a moment ago and not flushed it yet. The upper two
         # directories change only when one below them is made; once flushed by this process with it inside, they stay good.
         _flush_directory(target.parent)
-        if target.parent not in self._flushed:
-            _flush_directory(target.parent.parent)
-            _flush_directory(self.directory)
-            self._flushed.add(target.parent)
+        for made in (target.parent, target.parent.parent):
+            if made not in self._flushed:
+                _flush_directory(made.parent)
+                self._flushed.add(made)
         return digest
 
     def get(self, digest: str) -> bytes:

@@ -123,6 +123,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self._engine: Engine | None = None
+        self._views: dict[bool, Engine] = {}
         self._pid = 0
 
     @classmethod
@@ -157,6 +158,7 @@ class Database:
             if self._engine is not None:
                 self._engine.dispose(close=False)
             self._engine = self._sqlite_engine() if self.is_sqlite else self._postgresql_engine()
+            self._views = {}
             self._pid = os.getpid()
         return self._engine
 
@@ -203,11 +205,19 @@ class Database:
         self._engine = None
 
     def _connectable(self, *, write: bool) -> Engine:
+        """The engine under the options of readers or writers; made once, as each carries event handlers of its own."""
+        engine = self.engine
+        view = self._views.get(write)
+        if view is None or view.pool is not engine.pool:
+            view = self._views[write] = engine.execution_options(**self._options(write))
+        return view
+
+    def _options(self, write: bool) -> dict[str, Any]:
         if self.is_sqlite:
-            return self.engine.execution_options(xinyin_write=write)
+            return {"xinyin_write": write}
         if write:
-            return self.engine.execution_options(isolation_level="SERIALIZABLE")
-        return self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            return {"isolation_level": "SERIALIZABLE"}
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def _sqlite_engine(self) -> Engine:
         assert self.url.database
