@@ -43,6 +43,13 @@ _CHANGES = {
     "resume": ({"suspended"}, "in-force"),
     "revoke": ({"in-force", "suspended"}, "revoked"),
 }
+# Asked for every sealed document, so made once.
+_SEAL = sa.select(SealRow).where(
+    sa.or_(SealRow.id == sa.bindparam("p_id"), SealRow.es_id == sa.bindparam("p_id")),
+    SealRow.region == sa.bindparam("p_region"),
+)
+_SEALS = SealRow.__table__.c
+_STANDING = sa.select(_SEALS.id, _SEALS.name, _SEALS.status, _SEALS.valid_to).where(_SEALS.id == sa.bindparam("p_id"))
 _STATUS_ZH = {"preparing": "制作中", "in-force": "使用中", "suspended": "已停用", "revoked": "已注销", "expired": "已过期"}
 
 
@@ -312,7 +319,9 @@ class SealRegistry:
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 
-    def _check_in_force(self, seal: SealRow) -> None:
+    def _check_in_force(self, session: Session, seal_id: str) -> None:
+        """:raises SealNotInForce: as the register says at this moment"""
+        seal = session.execute(_STANDING, {"p_id": seal_id}).one()
         status = "expired" if seal.status == "in-force" and self._now() > seal.valid_to else seal.status
         if status != "in-force":
             raise SealNotInForce(
@@ -324,9 +333,10 @@ class SealRegistry:
 
     def _seal(self, seal_id: str) -> SealRow:
         with self.db.read() as session:
-            row = session.scalars(
-                sa.select(SealRow).where(sa.or_(SealRow.id == seal_id, SealRow.es_id == seal_id), SealRow.region == self.region)
-            ).one_or_none()
+            return self._seal_row(session, seal_id)
+
+    def _seal_row(self, session: Session, seal_id: str) -> SealRow:
+        row = session.scalars(_SEAL, {"p_id": seal_id, "p_region": self.region}).one_or_none()
         if row is None:
             raise NoSuchSeal(
                 "There is no such seal; `xinyin seal list` shows them.", "没有该印章；可用 `xinyin seal list` 查看。"

@@ -40,8 +40,8 @@ from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNo
 ALARM_AFTER = timedelta(minutes=2)
 _BATCH = 1000
 _LEAVES = "xinyin-audit-leaves"
-_LEAF_TABLE = cast(sa.Table, AuditLeafRow.__table__)
-_SUBJECT_TABLE = cast(sa.Table, AuditSubjectRow.__table__)
+_NEW_LEAF = sa.insert(cast(sa.Table, AuditLeafRow.__table__))
+_NEW_SUBJECT = sa.insert(cast(sa.Table, AuditSubjectRow.__table__))
 
 
 class CheckpointSigner(Protocol):
@@ -176,7 +176,7 @@ class AuditLog:
         )
         connection = session.connection()
         connection.execute(
-            sa.insert(_LEAF_TABLE),
+            _NEW_LEAF,
             {
                 "id": leaf_id,
                 "region": self.region,
@@ -190,7 +190,7 @@ class AuditLog:
         )
         if subject:
             rows = [{"value": value, "leaf_id": leaf_id, "name": name} for name, value in subject.items()]
-            connection.execute(sa.insert(_SUBJECT_TABLE), rows)
+            connection.execute(_NEW_SUBJECT, rows)
         session.info.setdefault(_LEAVES, []).append(leaf_id)
         return leaf_id
 

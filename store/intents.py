@@ -37,6 +37,7 @@ LEASE = timedelta(seconds=60)
 _INTENTS = cast(sa.Table, IntentRow.__table__)
 _ATTEMPTS = cast(sa.Table, AttemptRow.__table__)
 _USES = cast(sa.Table, KeyUseRow.__table__)
+_NEW_INTENT, _NEW_ATTEMPT, _NEW_USE = sa.insert(_INTENTS), sa.insert(_ATTEMPTS), sa.insert(_USES)
 _BY_KEY = (
     sa.select(_INTENTS)
     .where(_INTENTS.c.account == sa.bindparam("p_account"), _INTENTS.c.key == sa.bindparam("p_key"))
@@ -122,6 +123,8 @@ class Result:
     blob: str | None
     intent_id: str
     attempt: int
+    artefact: bytes | None = field(default=None, repr=False, compare=False)
+    """Its bytes where this very call made them."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ class _Request:
     account: str
     operation: str
     key: str
+    fresh: bool
+    """The key was made for it: there cannot be a row."""
     digest: str
     subject: Mapping[str, Any]
     generation_ids: Sequence[str]
@@ -178,7 +183,7 @@ class IntentService:
         :raises StillRunning: the same request is at work elsewhere and did not end within ``wait``
         :raises AttemptSuperseded: this attempt took longer than its lease and another one took over
         """
-        request = _Request(account, operation, _checked_key(key), request_digest, subject, generation_ids)
+        request = _Request(account, operation, _checked_key(key), key is None, request_digest, subject, generation_ids)
         deadline = time.monotonic() + wait
         while True:
             begun = self._begin(request)
@@ -208,7 +213,7 @@ class IntentService:
     def _begin(self, request: _Request) -> Result | Attempt | StillRunning:
         def begin(session: Session) -> Result | Attempt | StillRunning:
             values = {"p_account": request.account, "p_key": request.key}
-            row = session.connection().execute(_BY_KEY, values).one_or_none()
+            row = None if request.fresh else session.connection().execute(_BY_KEY, values).one_or_none()
             if row is None:
                 attempt = self._insert(session, request)
             else:
@@ -231,7 +236,7 @@ class IntentService:
     def _insert(self, session: Session, request: _Request) -> Attempt:
         now, attempt = self._now(), Attempt(new_id("intent"), 1, secrets.token_hex(16))
         session.connection().execute(
-            sa.insert(_INTENTS),
+            _NEW_INTENT,
             {
                 "id": attempt.intent_id,
                 "region": self.region,
@@ -282,7 +287,7 @@ class IntentService:
 
     def _insert_attempt(self, session: Session, attempt: Attempt, request: _Request, now: datetime) -> None:
         session.connection().execute(
-            sa.insert(_ATTEMPTS),
+            _NEW_ATTEMPT,
             {
                 "intent_id": attempt.intent_id,
                 "number": attempt.number,
@@ -311,7 +316,7 @@ class IntentService:
             self._record_failure(attempt, exc)
             raise
         crash_point("intent.committed")
-        return Result(False, result, blob, attempt.intent_id, attempt.number)
+        return Result(False, result, blob, attempt.intent_id, attempt.number, outcome.artefact)
 
     def _finish(
         self,
@@ -388,7 +393,7 @@ def record_use(session: Session, attempt: Attempt, generation_id: str, message_d
         "message_digest": message_digest,
         "at": now,
     }
-    session.connection().execute(sa.insert(_USES), use)
+    session.connection().execute(_NEW_USE, use)
     return str(use["id"])
 
 
