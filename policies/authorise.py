@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from crypto.errors import Forbidden, Misconfigured
 
 RULES = Path(__file__).parent / "rules"
 MODES = ("development", "production")
+_REMEMBERED = 1024
 
 _RESOURCE_TYPES = {
     "seal": "Seal",
@@ -156,6 +157,7 @@ class Authoriser:
         self._parsed_schema = cedarpy.Schema.from_str(self._schema)
         self._set = cedarpy.PolicySet.from_json_str(_policy_set(self._policies))
         self._conditions = cedarpy.PolicySet.from_json_str(_policy_set(dict(self._single_conditions())))
+        self._decided = lru_cache(maxsize=_REMEMBERED)(self._evaluate)
 
     @cached_property
     def actions(self) -> frozenset[str]:
@@ -180,11 +182,19 @@ class Authoriser:
         """
         if action not in self.actions:
             return Decision(False, action, "unknown-action", "no rule knows this action.", "没有规则涉及此操作。")
-        request, entities = self._request(actor, action, resource or {}, context or {})
+        asked = self._request(actor, action, resource or {}, context or {})
         try:
-            answer = cedarpy.is_authorized(request, self._set, entities, schema=self._parsed_schema)
+            return self._decided(action, json.dumps(asked, sort_keys=True))
         except (ValueError, TypeError) as exc:
             return _bad_facts(action, [str(exc)])
+
+    def _evaluate(self, action: str, asked: str) -> Decision:
+        """A function of the rules, which are parsed once, and of everything they are told: its answers may be remembered.
+
+        :param asked: request and entities as JSON
+        """
+        request, entities = json.loads(asked)
+        answer = cedarpy.is_authorized(request, self._set, entities, schema=self._parsed_schema)
         if answer.decision is cedarpy.Decision.NoDecision or answer.diagnostics.errors:
             return _bad_facts(action, answer.diagnostics.errors)
         decided = [self.rules[name] for name in answer.diagnostics.reasons]
