@@ -24,10 +24,10 @@ from seals.ports import Actor, Certificates
 from seals.schemas import (
     ApplicationNeeded,
     BadSeal,
-    NoSuchSeal,
     Page,
     SealNotInForce,
     SealStateRefused,
+    no_such_seal,
     page_of,
     shown_time,
 )
@@ -321,7 +321,7 @@ class SealRegistry:
 
     def _check_in_force(self, session: Session, seal_id: str) -> None:
         """:raises SealNotInForce: as the register says at this moment"""
-        seal = session.execute(_STANDING, {"p_id": seal_id}).one()
+        seal = session.connection().execute(_STANDING, {"p_id": seal_id}).one()
         status = "expired" if seal.status == "in-force" and self._now() > seal.valid_to else seal.status
         if status != "in-force":
             raise SealNotInForce(
@@ -333,14 +333,9 @@ class SealRegistry:
 
     def _seal(self, seal_id: str) -> SealRow:
         with self.db.read() as session:
-            return self._seal_row(session, seal_id)
-
-    def _seal_row(self, session: Session, seal_id: str) -> SealRow:
-        row = session.scalars(_SEAL, {"p_id": seal_id, "p_region": self.region}).one_or_none()
+            row = session.scalars(_SEAL, {"p_id": seal_id, "p_region": self.region}).one_or_none()
         if row is None:
-            raise NoSuchSeal(
-                "There is no such seal; `xinyin seal list` shows them.", "没有该印章；可用 `xinyin seal list` 查看。"
-            )
+            raise no_such_seal()
         return row
 
     def _facts(self, seal: SealRow) -> dict[str, Any]:

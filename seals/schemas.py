@@ -55,6 +55,11 @@ class NoSuchSeal(NotFound):
     code = "no-such-seal"
 
 
+def no_such_seal() -> NoSuchSeal:
+    """For raising."""
+    return NoSuchSeal("There is no such seal; `xinyin seal list` shows them.", "没有该印章；可用 `xinyin seal list` 查看。")
+
+
 class NoSuchImpression(NotFound):
     """No impression has this identifier."""
 

@@ -25,6 +25,7 @@ from seals.schemas import (
     NoSuchImpression,
     NoSuchSuite,
     Page,
+    no_such_seal,
     page_of,
     shown_time,
 )
@@ -37,9 +38,14 @@ from verify.schemas import ImpressionStatus
 _CERTIFICATE_KEPT_S = 5.0
 
 # Asked for every sealed document: made once, and on the tables, which costs half of what the ORM does.
-_KEY = SealKeyRow.__table__.c
-_KEYS = sa.select(_KEY.suite, _KEY.role_id).where(_KEY.seal_id == sa.bindparam("p_seal"))
-_NEW_IMPRESSION = sa.insert(cast(sa.Table, ImpressionRow.__table__))
+_SEALS, _SEAL_KEYS, _IMPRESSIONS = (cast(sa.Table, row.__table__) for row in (SealRow, SealKeyRow, ImpressionRow))
+_SEAL_AND_KEYS = (
+    sa.select(_SEALS, _SEAL_KEYS.c.suite, _SEAL_KEYS.c.role_id)
+    .outerjoin(_SEAL_KEYS, _SEAL_KEYS.c.seal_id == _SEALS.c.id)
+    .where(sa.or_(_SEALS.c.id == sa.bindparam("p_id"), _SEALS.c.es_id == sa.bindparam("p_id")))
+    .where(_SEALS.c.region == sa.bindparam("p_region"))
+)
+_NEW_IMPRESSION = sa.insert(_IMPRESSIONS)
 
 Chain = list[Certificate]
 
@@ -161,9 +167,7 @@ class SealService(SealRegistry):
 
         :param rule: the rule by which another room (a licence being issued) has already allowed it
         """
-        with self.db.read() as session:
-            seal = self._seal_row(session, seal_id)
-            roles = {Suite(key.suite): key.role_id for key in session.execute(_KEYS, {"p_seal": seal.id})}
+        seal, roles = self._seal_and_roles(seal_id)
         chosen, form = _form(roles, format, suite)
         if rule is None:
             context = self.applications.circumstances(
@@ -246,7 +250,7 @@ class SealService(SealRegistry):
             "status": "valid",
             "created_at": self._now(),
         }
-        session.execute(_NEW_IMPRESSION, row)
+        session.connection().execute(_NEW_IMPRESSION, row)
         return ImpressionRow(**row)
 
     def _audit_impression(self, session: Session, use: SealUse, row: ImpressionRow) -> None:
@@ -270,6 +274,14 @@ class SealService(SealRegistry):
             },
             rule=use.rule,
         )
+
+    def _seal_and_roles(self, seal_id: str) -> tuple[SealRow, dict[Suite, str]]:
+        """The seal, as a row of its columns, and its key role for each suite. :raises NoSuchSeal: none"""
+        with self.db.read() as session:
+            rows = session.connection().execute(_SEAL_AND_KEYS, {"p_id": seal_id, "p_region": self.region}).all()
+        if not rows:
+            raise no_such_seal()
+        return cast(SealRow, rows[0]), {Suite(row.suite): row.role_id for row in rows if row.suite}
 
     def _certified(self, use: SealUse) -> tuple[Certificate, Chain]:
         """The newest certificate of the key that is good and valid now, and its chain (issuer first). Asked again after five
