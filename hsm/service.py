@@ -83,7 +83,7 @@ class KeyService:
         self._open: Callable[[], Custodian] | None = custodian if callable(custodian) else None
         self._custodian: Custodian | None = None if callable(custodian) else custodian
         self._actives: dict[str, Generation] = {}
-        """As read while they were active: nothing about them changes until they are no longer."""
+        """As read while they were active; whether they still are is asked each time, all else holds for good."""
 
     @classmethod
     def open(cls, home: Path, db: Database, region: str, *, host: bool = True, audit: Audit | None = None) -> KeyService:
@@ -287,7 +287,7 @@ class KeyService:
 
         generation, before = self.db.run(work)
         for changed in filter(None, (generation_id, before)):
-            self.custodian.refresh(changed)
+            self._forget(changed)
         return generation
 
     def retire(self, generation_id: str, *, actor: str = "system") -> Generation:
@@ -316,25 +316,29 @@ class KeyService:
             return _generation(row, role)
 
         changed = self.db.run(work)
-        self.custodian.refresh(generation_id)
+        self._forget(generation_id)
         return changed
+
+    def _forget(self, generation_id: str) -> None:
+        self._actives.pop(generation_id, None)
+        self.custodian.refresh(generation_id)
 
     # -- signing ----------------------------------------------------------------------------------------------------------
 
-    def signer(self, generation: Generation | str, use: Use) -> TokenSigner:
+    def signer(self, generation_id: str, use: Use) -> TokenSigner:
         """A signer for this key and this use; the custodian checks both again at every signature.
 
-        :param generation: its identifier, or the generation as it was looked up a moment ago
         :param use: the attempt for keys that seal or issue, else a word: certificate, crl, ocsp, tsa, seal-maker, status-list,
             trust-list, checkpoint, receipt, csr, probe
         :raises PurposeForbids: the key's purpose does not cover the use
         """
-        generation = self.generation(generation) if isinstance(generation, str) else generation
+        known = self._actives.get(generation_id) if isinstance(use, Attempt) else None
+        generation = known or self.generation(generation_id)
         if isinstance(use, Attempt):
             rules.check_attempt(generation.purpose, generation.state)
         elif use not in rules.ROUTINE[generation.purpose]:
             rules.check_routine(generation.purpose, generation.state, use, b"", b"")
-        return TokenSigner(lambda: self.custodian, generation.id, generation.public_key, use)
+        return TokenSigner(lambda: self.custodian, generation_id, generation.public_key, use)
 
     def probe(self, generation_id: str) -> None:
         """Sign something meaningless and verify it.

@@ -190,7 +190,7 @@ class SealService(SealRegistry):
             self._check_in_force(session, use.seal.id)
         certificate, chain = self._certified(use)
         material = SealingMaterial(
-            signer=self.keys.signer(use.generation, attempt),
+            signer=self.keys.signer(use.generation.id, attempt),
             scheme=default_scheme(use.suite),
             certificate=certificate,
             chain=chain,

@@ -75,8 +75,7 @@ class SoftwareKeys:
     def generation(self, generation_id: str) -> SoftGeneration:
         return self.generations[generation_id]
 
-    def signer(self, generation: Any, use: Any) -> Signer:
-        generation_id = getattr(generation, "id", generation)
+    def signer(self, generation_id: str, use: Any) -> Signer:
         if generation_id in self.locked:
             raise Unavailable("The token is logged out.", "密钥设备未登录。")
         if self.generations[generation_id].state == "destroyed":

@@ -58,8 +58,7 @@ class RecordingKeys(SoftwareKeys):
 
     db: Database
 
-    def signer(self, generation: Any, use: Any) -> Signer:
-        generation_id = getattr(generation, "id", generation)
+    def signer(self, generation_id: str, use: Any) -> Signer:
         inner = super().signer(generation_id, use)
         purpose = self.roles[self.generations[generation_id].role_id].purpose
         if purpose not in ("seal_holder", "licence_issuer"):
