@@ -174,6 +174,21 @@ def test_activating_a_successor_drains_the_one_before(home: Home) -> None:
     assert first.public_key.verify(b"old intent", signer.sign(b"old intent"))
 
 
+def test_a_key_that_another_process_retired_signs_no_more_though_it_was_remembered(home: Home) -> None:
+    role = home.keys.create_role("seal_holder", "p256", "retired elsewhere")
+    key = home.keys.activate(home.keys.stage(role.id).id).id
+    assert home.keys.active(role.id).id == key
+    home.keys.signer(key, attempt_for(home, key)).sign(b"before")
+    late = home.keys.signer(key, attempt_for(home, key))
+    statement = sa.update(KeyGenerationRow).where(KeyGenerationRow.id == key).values(state="retired")
+    home.db.run(lambda session: session.execute(statement))
+    with pytest.raises(NoSuchGeneration):
+        home.keys.active(role.id)
+    for signer in (late, home.keys.signer(key, attempt_for(home, key))):
+        with pytest.raises(KeyStateForbids):
+            signer.sign(b"after")
+
+
 def test_the_database_itself_allows_one_active_key_a_role(home: Home) -> None:
     role = home.keys.create_role("receipt", "p256", "one")
     home.keys.activate(home.keys.stage(role.id).id)
