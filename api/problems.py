@@ -128,9 +128,16 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
             for e in exc.errors()
         ]
         what = "; ".join(f"{e.where}: {e.message}" for e in errors[:3])
+        where = "、".join(e.where for e in errors[:3])
         return answer(
             request,
-            problem(422, "invalid-request", f"The request does not fit: {what}", f"请求内容不符合要求：{what}", errors=errors),
+            problem(
+                422,
+                "invalid-request",
+                f"The request does not fit: {what}",
+                f"请求中以下内容不符合要求，请对照接口文档修改：{where}",
+                errors=errors,
+            ),
         )
 
     def unknown(request: Request, exc: Exception) -> Response:

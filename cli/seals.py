@@ -159,7 +159,7 @@ def apply(
     """在 PDF 上加盖印章 / seal a PDF."""
     data = read_file(document)
     placement = _placement(at, keyword, straddle)
-    can_write(out)
+    can_write(out, document)
     with opened() as (node, actor):
         impression, sealed = node.seals.apply(
             actor,

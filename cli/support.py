@@ -55,12 +55,19 @@ def place(text: str) -> tuple[int, float, float]:
     return page, x, y
 
 
-def can_write(path: Path) -> Path:
+def can_write(path: Path, source: Path | None = None) -> Path:
     """``path``, if a result can be written there. Asked before a seal is used or a number given, not after.
+
+    :param source: the document that the result is made from; it is never overwritten
 
     :raises NotFound: the folder is not there
     :raises Conflict: the name is a folder's, or the folder takes no new file
     """
+    if source is not None and path.exists() and path.samefile(source):
+        raise Conflict(
+            f"{path} is the document itself; name another file for the result, so that the original stays.",
+            f"{path} 就是原件；请为结果指定其他文件名，以保留原件。",
+        )
     if path.is_dir():
         raise Conflict(f"{path} is a folder; name a file for the result.", f"{path} 是文件夹；请为结果指定文件名。")
     folder = path.parent

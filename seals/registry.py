@@ -19,7 +19,7 @@ from policies.authorise import Authoriser
 from seals.applications import ApplicationService
 from seals.making import Made, Order, Workshop, picture_of
 from seals.models import SealEventRow, SealKeyRow, SealRow, SealVersionRow
-from seals.picture import KINDS, Picture
+from seals.picture import KINDS, SAMPLE_MARK, Picture
 from seals.ports import Actor, Certificates
 from seals.schemas import (
     ApplicationNeeded,
@@ -315,7 +315,8 @@ class SealRegistry:
         status, since = event.status, event.effective_at
         if status != "revoked" and at > seal.valid_to:
             status, since = "expired", seal.valid_to
-        return SealStatus(seal.es_id, seal.name, seal.region, status, since, "register", keys)
+        name = f"{SAMPLE_MARK} {seal.name}" if seal.sample else seal.name  # a verdict on a sample says so too
+        return SealStatus(seal.es_id, name, seal.region, status, since, "register", keys)
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 

@@ -174,7 +174,7 @@ def _seal(verdict: Verdict, reasons: list[Reason], codes: set[str], signatures: 
         return Part("ok", f"The seal is genuine and was in force: {names}.", f"印章真实且有效：{names}。")
     if verdict is Verdict.TOTAL_FAILED and not other:
         return Part("none", "The seal does not count on a changed file.", "文件已变动，印章不再作数。")
-    found = _first(reasons, other)
+    found = _first(reasons, other & {"not-yet-sealed"}) or _first(reasons, other)
     if found:
         return Part("doubt", found.message, found.message_zh)
     return Part("doubt", "The seal could not be confirmed.", "无法确认印章。")

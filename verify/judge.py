@@ -61,6 +61,7 @@ CONSEQUENCES: dict[str, tuple[Verdict, str]] = {
     "revocation-missing": _LATER,
     "list-stale": _LATER,
     "TIMESTAMP_ORDER_FAILURE": (Verdict.INDETERMINATE, "TIMESTAMP_ORDER_FAILURE"),
+    "not-yet-sealed": (Verdict.INDETERMINATE, "TIMESTAMP_ORDER_FAILURE"),
     "claimed-outside-certificate": (Verdict.INDETERMINATE, "SIG_CONSTRAINTS_FAILURE"),
     "backdated": (Verdict.INDETERMINATE, "SIG_CONSTRAINTS_FAILURE"),
     "claimed-in-future": (Verdict.INDETERMINATE, "SIG_CONSTRAINTS_FAILURE"),
@@ -128,6 +129,8 @@ class Judge:
         ):
             return None, [reason("timestamp-invalid", policy.level("timestamp-invalid"), name=token.name)]
         if token.gen_time > known_at + timedelta(seconds=policy.clock_skew):
+            if known_at == self.now and self.context.at is not None:
+                return None, [reason("not-yet-sealed", policy.level("timestamp-invalid"), at=rfc3339(self.now))]
             return None, [reason("TIMESTAMP_ORDER_FAILURE", policy.level("timestamp-invalid"))]
         proof = TimeProof(best=known_at)
         trusted = self.certificate_trust(token.examined.certificate, token.examined.certificates, TIMESTAMP_SERVICES, proof)

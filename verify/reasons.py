@@ -316,6 +316,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The timestamps contradict one another in their order.",
         "时间戳的先后次序相互矛盾。",
     ),
+    "not-yet-sealed": (
+        "At the time asked about ({at}) this had not been sealed yet; ask about a later time.",
+        "在所询问的时间（{at}）尚未盖章；请询问之后的时间。",
+    ),
     "timestamp-invalid": (
         "The timestamp of “{name}” does not fit what it is attached to and proves nothing.",
         "“{name}”的时间戳与其所附内容不符，不能作为证据。",

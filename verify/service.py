@@ -415,13 +415,15 @@ class _DocumentVerification:
 
     def _matter(self, regions: list[str], reasons: list[Reason]) -> answer.Part | None:
         matter, rules = self.context.matter, self.context.recognition
-        if matter is None:
+        if matter in (None, "default"):
             return None
         region = regions[0] if regions else ""
         recognised = rules.recognised(region, matter) if rules is not None and region else None
         if recognised is None:
             return answer.Part(
-                "none", f"There is no rule for the matter “{matter}” here.", f"本地没有针对事项“{matter}”的规则。"
+                "doubt",
+                f"There is no rule for the matter “{matter}” here; ask whether this document is accepted for it.",
+                f"本地没有针对事项“{matter}”的规则；请询问该事项是否认可此文件。",
             )
         if recognised:
             return answer.Part("ok", f"Recognised for the matter “{matter}”.", f"对事项“{matter}”予以认可。")

@@ -273,3 +273,34 @@ def _wait(ready: Any, seconds: float) -> bool:
             pass
         time.sleep(0.2)
     return False
+
+
+def test_the_original_is_never_overwritten_by_the_sealed_document(shell: Shell, tmp_path: Path) -> None:
+    original = tmp_path / "approval.pdf"
+    original.write_bytes((ROOT / "examples" / "approval.pdf").read_bytes())
+    before = original.read_bytes()
+    refused = shell.json("seal", "apply", str(original), "--seal", "any", "--out", str(original), status=1)
+    assert refused["error"]["code"] == "conflict"
+    assert "原件" in refused["error"]["message_zh"]
+    assert original.read_bytes() == before
+
+
+def test_a_matter_without_a_rule_is_asked_about_and_never_accepted_unseen(shell: Shell, tmp_path: Path) -> None:
+    seal = shell.json("seal", "create", "--owner", "云江市档案局", "--uscc", "11310000MB0X70041A", "--suite", "rsa")
+    sealed = tmp_path / "sealed.pdf"
+    place = ("--at", "2,137,175", "--level", "T", "--out", str(sealed))
+    shell.json("seal", "apply", str(ROOT / "examples" / "approval.pdf"), "--seal", seal["id"], *place)
+    plain = shell.json("verify", str(sealed), "--decide")
+    assert plain["answer"]["decision"] == "accept"
+    assert "样本" in plain["answer"]["seal"]["message_zh"]
+    asked = shell.json("verify", str(sealed), "--decide", "--matter", "no-such-matter", status=10)
+    assert asked["answer"]["matter"]["state"] == "doubt"
+
+
+def test_a_time_before_the_seal_is_answered_as_not_yet_sealed(shell: Shell, tmp_path: Path) -> None:
+    seal = shell.json("seal", "list")["items"][0]["id"]
+    sealed = tmp_path / "sealed.pdf"
+    place = ("--at", "2,137,175", "--level", "T", "--out", str(sealed))
+    shell.json("seal", "apply", str(ROOT / "examples" / "approval.pdf"), "--seal", seal, *place)
+    early = shell.json("verify", str(sealed), "--at", "2020-01-01T00:00:00Z", status=10)
+    assert "尚未盖章" in early["answer"]["seal"]["message_zh"]
