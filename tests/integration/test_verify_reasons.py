@@ -489,5 +489,5 @@ def test_recognition_for_a_matter() -> None:
     assert [(a["decision"], a["matter"]["state"]) for a in found.values()] == [
         ("accept", "ok"),
         ("refuse", "bad"),
-        ("accept", "none"),
+        ("check", "doubt"),  # nobody said yes: a mistyped matter must not pass
     ]
