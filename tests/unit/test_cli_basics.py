@@ -135,7 +135,8 @@ def test_a_home_that_is_a_file_is_no_node_either(tmp_path: Path) -> None:
 
 
 def test_init_refuses_a_region_that_is_none_and_a_folder_that_is_not_empty(tmp_path: Path) -> None:
-    assert xinyin("init", "--region", "31", "--name", "上海市", home=tmp_path / "n").returncode == 1
+    for region in ("31", "999999", "300000", "١١٠٠٠٠"):
+        assert xinyin("init", "--region", region, "--name", "上海市", home=tmp_path / "n").returncode == 1
     (tmp_path / "letters.txt").write_text("mine")
     taken = xinyin("init", "--region", "310000", "--name", "上海市", "--json", home=tmp_path)
     assert json.loads(taken.stdout)["error"]["code"] == "home-taken"
