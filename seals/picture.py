@@ -164,8 +164,11 @@ def _check(spec: PictureSpec) -> None:
                 f"The {what} on a seal has at most {limit} characters and no control characters; shorten or clean it.",
                 f"印章{what_zh}最多 {limit} 个字且不得含控制字符；请缩短或更正。",
             )
-    if not _clusters(spec.name):
-        raise BadPicture("A seal needs a name.", "印章必须有名称。")
+    if not any(unicodedata.category(c)[0] in "LN" for c in spec.name):
+        raise BadPicture(
+            "A seal needs a name with letters or digits; brackets and dots alone are none.",
+            "印章必须有名称；仅有括号或间隔号不成名称。",
+        )
     sizes = (spec.width_mm, spec.height_mm)
     square_like = spec.shape is Shape.OVAL or spec.width_mm == spec.height_mm
     if not all(10 <= s <= 60 for s in sizes) or not square_like or not 0.3 <= spec.rim_mm <= 3:
