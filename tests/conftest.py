@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine must not fail a test: how long one example takes is nobody's promise here.
-# Continuous integration draws the same examples every time: what passed here passes there. Other runs keep looking for new ones.
+# Continuous integration draws the same examples every time; other runs keep looking for new ones.
 settings.register_profile(
     "xinyin", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI"))
 )
