@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -205,7 +206,7 @@ class _Story:
             suite=suite,
             level=level,
             placement=place,
-            idempotency_key=f"demo-{self.run}-{name}",
+            idempotency_key=f"demo-{self.run}-{sha256(name.encode()).hexdigest()}",  # a file may be called anything
         )
         path = self._keep(name, sealed, f"{suite.upper()} 签章", f"sealed with {suite.upper()}")
         self.tell.line(f"{name}：{suite.upper()}，B-{level} 级", f"sealed with {suite.upper()}, level B-{level}")

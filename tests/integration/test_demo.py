@@ -47,14 +47,14 @@ def test_the_demo_tells_the_main_job_twice_and_takes_further_files(tmp_path: Pat
     with closing(Node.open(tmp_path / "home")) as node:  # what a newcomer tried meanwhile does not spoil the second run
         bureau = next(s for s in node.seals.list(node.actor(None)).items if s["name"] == REGISTRAR)
         node.seals.suspend(node.actor(None), bureau["id"], reason="试")
-    mine = tmp_path / "mine.pdf"
+    mine = tmp_path / "我的 文件.pdf"
     mine.write_bytes((EXAMPLES / "approval.pdf").read_bytes())
     broken = tmp_path / "broken.pdf"
     broken.write_bytes(b"no PDF at all")
     second = run(tmp_path / "home", str(mine), str(broken), "--lang", "zh")
     assert second.returncode == 0, second.stdout + second.stderr
     assert "沿用已有印章" in second.stdout
-    assert "mine.pdf，SM2 签章" in second.stdout
+    assert "我的 文件.pdf，SM2 签章" in second.stdout
     assert "broken.pdf 未盖章" in second.stdout
     assert "全部符合预期" in second.stdout
     missing = run(tmp_path / "home", "/nowhere.pdf")
