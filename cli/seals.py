@@ -214,6 +214,7 @@ def batch(
         for path in track(documents, STATE.pick("用印", "Sealing"), console=err(), disable=STATE.json):
             item: dict[str, Any] = {"file": path.name}
             try:
+                can_write(out / path.name, path)
                 data = read_file(path)
                 wish = f"{seal}|{format}|{suite}|{level.upper()}|{placement}|{matter()}|{application}|{path.name}"
                 impression, sealed = node.seals.apply(

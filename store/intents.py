@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from crypto.errors import BadInput, Conflict, NotFound, Unprocessable, XinyinError
+from crypto.errors import BadInput, Conflict, Unprocessable, XinyinError
 from store.audit import leaves_of
 from store.blobs import Blobs
 from store.crashpoints import crash_point
@@ -81,12 +81,6 @@ class BadIdempotencyKey(BadInput):
     """An idempotency key that cannot be kept."""
 
     code = "bad-idempotency-key"
-
-
-class NoSuchIntent(NotFound):
-    """No intent has this identifier."""
-
-    code = "no-such-intent"
 
 
 class UseRefused(Conflict):

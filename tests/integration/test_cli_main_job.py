@@ -282,6 +282,8 @@ def test_the_original_is_never_overwritten_by_the_sealed_document(shell: Shell, 
     refused = shell.json("seal", "apply", str(original), "--seal", "any", "--out", str(original), status=1)
     assert refused["error"]["code"] == "conflict"
     assert "原件" in refused["error"]["message_zh"]
+    batch = shell.json("seal", "batch", str(tmp_path), "--seal", "any", "--out", str(tmp_path), status=1)
+    assert [item["error"]["code"] for item in batch["items"]] == ["conflict"]
     assert original.read_bytes() == before
 
 
