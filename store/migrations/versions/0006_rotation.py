@@ -1,0 +1,12 @@
+"""Re-made seals, plans and drills of key rotation"""
+
+from __future__ import annotations
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
