@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
-from api import desk, openapi, pages, problems, routes, site, wellknown
+from api import openapi, pages, problems, render, routes, wellknown
 from api.limits import RateLimit, body_limit
 from api.metrics import Measured
 from api.middleware import BodyLimit, SecurityHeaders
@@ -38,7 +38,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
 
     app = FastAPI(
         title="信印 Xinyin",
-        version=pages.version(),
+        version=render.version(),
         description=DESCRIPTION,
         openapi_url="/api/openapi.json",
         docs_url=None,
@@ -56,8 +56,8 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured)
     problems.install(app, _problem_page)
-    app.mount("/static", StaticFiles(directory=pages.HERE / "static"), name="static")
-    for router in (site.router, desk.router, *routes.routers, wellknown.router):
+    app.mount("/static", StaticFiles(directory=render.HERE / "static"), name="static")
+    for router in (*pages.routers(), *routes.routers, wellknown.router):
         app.include_router(router)
     openapi.install(app)
     return app
@@ -66,4 +66,4 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
 def _problem_page(request: Request, found: problems.Problem) -> Response:
     if found.status == 401 and request.method == "GET":
         return Response(status_code=303, headers={"Location": "/signin"})
-    return pages.render(request, "problem.html", found.status, problem=found.model_dump())
+    return render.page(request, "problem.html", found.status, problem=found.model_dump())

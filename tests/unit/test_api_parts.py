@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from api import site
+from api import texts
 from api.limits import DOCUMENT_BYTES, RateLimit, body_limit
-from api.pages import local_path, moment, short_name
+from api.pages import site
+from api.render import local_path, moment, short_name
 from api.results import Results
-from api.texts import catalogue
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "api" / "templates"
 
@@ -64,23 +64,29 @@ def test_a_distinguished_name_is_shortened_to_its_common_name() -> None:
 
 
 def test_every_sentence_of_every_page_exists_in_both_languages() -> None:
-    texts = catalogue()
-    for key, sentence in texts.items():
-        assert sorted(sentence) == ["en", "zh"], key
-        assert sentence["zh"].strip(), key
-        assert sentence["en"].strip(), key
-        names = [re.findall(r"\{(\w+)\}", sentence[lang]) for lang in ("zh", "en")]
-        assert sorted(names[0]) == sorted(names[1]), key
+    assert texts.subjects("zh") == texts.subjects("en")
+    for subject in texts.subjects("zh"):
+        zh, en = texts.sentences("zh", subject), texts.sentences("en", subject)
+        assert list(zh) == list(en), f"{subject}: the same keys in the same order"
+        for key in zh:
+            assert zh[key].strip(), f"{subject}: {key}"
+            assert en[key].strip(), f"{subject}: {key}"
+            names = [sorted(re.findall(r"\{(\w+)\}", one[key])) for one in (zh, en)]
+            assert names[0] == names[1], f"{subject}: {key}"
+
+
+def test_every_sentence_that_a_page_asks_for_is_there() -> None:
+    found = texts.catalogue("zh")
     used = set()
     for page in TEMPLATES.glob("*.html"):
         used |= set(re.findall(r"""\bt\(["']([\w-]+)["'][,)]""", page.read_text("utf-8")))
-    assert used <= set(texts), sorted(used - set(texts))
+    assert used <= set(found), sorted(used - set(found))
     for verdict in ("TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"):
-        assert f"verdict_{verdict}" in texts
+        assert f"verdict_{verdict}" in found
     for sample in site._TRY:
-        assert f"try_{sample}" in texts
+        assert f"try_{sample}" in found
     for change in ("none", "permitted", "annotation", "undefined"):
-        assert f"changes_{change}" in texts
+        assert f"changes_{change}" in found
 
 
 def test_no_page_has_inline_script_style_or_foreign_assets() -> None:

@@ -105,7 +105,7 @@ def local_path(value: str | None) -> str:
     return "/"
 
 
-def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """The page ``template`` in the request's language; ``values`` join what every page has."""
     lang = language(request)
     node = request.app.state.node

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import RedirectResponse, Response
 
-from api import pages
+from api import render
 from api.auth import CurrentSession, node_of
 from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
 from crypto.errors import NotFound, TooManyRequests, XinyinError
@@ -73,20 +73,20 @@ def result(request: Request, session: CurrentSession, name: str) -> Response:
     if found is None:
         raise NotFound("This result is not kept any more; verify the document again.", "该核验结果已不再保留，请重新核验文件。")
     at, verdict = found
-    return pages.render(
+    return render.page(
         request,
         "result.html",
         verdict=verdict,
         now=at,
         here="verify",
-        licence_facts=licence_facts(verdict, pages.language(request)),
+        licence_facts=licence_facts(verdict, render.language(request)),
     )
 
 
 @router.get("/v")
 def code(request: Request, session: CurrentSession) -> Response:
     """Where printed and shown codes lead; what they say stands behind ``#`` and is read by the page's script or pasted."""
-    return pages.render(request, "code.html", here="verify")
+    return render.page(request, "code.html", here="verify")
 
 
 @router.post("/v")
@@ -140,8 +140,8 @@ def signout(request: Request, session: CurrentSession, csrf: Annotated[str, Form
 @router.get("/lang/{lang}")
 def choose_language(lang: str, back: str = "/") -> Response:
     """Remember the language and go back to where the reader was."""
-    response = RedirectResponse(pages.local_path(back), 303)
-    pages.remember_language(response, lang)
+    response = RedirectResponse(render.local_path(back), 303)
+    render.remember_language(response, lang)
     return response
 
 
@@ -159,7 +159,7 @@ def api_docs(request: Request, session: CurrentSession) -> Response:
         for path, methods in described["paths"].items()
         for method, one in methods.items()
     ]
-    return pages.render(request, "docs.html", operations=operations)
+    return render.page(request, "docs.html", operations=operations)
 
 
 def licence_facts(verdict: dict[str, Any], lang: str) -> list[tuple[str, str]]:
@@ -185,8 +185,8 @@ def licence_facts(verdict: dict[str, Any], lang: str) -> list[tuple[str, str]]:
 
 
 def _verify_page(request: Request, status: int = 200, **values: Any) -> Response:
-    offered = {"limit": DOCUMENT_BYTES, "limit_text": pages.size_text(DOCUMENT_BYTES), "samples": _samples(request)}
-    return pages.render(request, "verify.html", status, here="verify", **offered, **values)
+    offered = {"limit": DOCUMENT_BYTES, "limit_text": render.size_text(DOCUMENT_BYTES), "samples": _samples(request)}
+    return render.page(request, "verify.html", status, here="verify", **offered, **values)
 
 
 def _to_result(request: Request, verdict: dict[str, Any]) -> Response:
@@ -196,7 +196,7 @@ def _to_result(request: Request, verdict: dict[str, Any]) -> Response:
 
 def _signin_page(request: Request, status: int = 200, **values: Any) -> Response:
     token = form_token(request)
-    response = pages.render(request, "signin.html", status, here="signin", **{"csrf": token, "name": "", **values})
+    response = render.page(request, "signin.html", status, here="signin", **{"csrf": token, "name": "", **values})
     set_cookie(response, FORM_COOKIE, token, secure=request.app.state.secure_cookies)
     return response
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import RedirectResponse, Response
 
-from api import pages
+from api import render
 from api.auth import CurrentSession, node_of
 from api.routes.seals import impression_document, placement
 from api.sessions import Session, demand
@@ -82,7 +82,7 @@ def _desk(request: Request, session: Session, status: int = 200, **values: Any) 
     seals = [s for s in plain(node.seals.list(session.account, limit=1000, cursor=None).items) if s["status"] == "in-force"]
     impressions = plain(node.seals.list_impressions(session.account, seal_id=None, limit=20, cursor=None).items)
     done = request.query_params.get("done", "")
-    return pages.render(
+    return render.page(
         request,
         "desk.html",
         status,
@@ -92,6 +92,6 @@ def _desk(request: Request, session: Session, status: int = 200, **values: Any) 
         impressions=impressions,
         done=done if any(i["id"] == done for i in impressions) else "",
         once=secrets.token_hex(16),
-        limit_text=pages.size_text(DOCUMENT_BYTES),
+        limit_text=render.size_text(DOCUMENT_BYTES),
         **values,
     )
