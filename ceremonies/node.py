@@ -22,6 +22,7 @@ from store.audit import AuditLog, CheckpointKey
 from store.blobs import BlobStore
 from store.db import Database
 from store.intents import IntentService
+from store.outbox import Outbox
 
 if TYPE_CHECKING:
     from ca.service import CertificateAuthorityService
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from verify.schemas import VerificationContext
     from verify.trust import TrustedService, TrustList, TrustStore
 
-_TABLES = ("store", "people", "hsm", "ca", "seals", "licences")
+_TABLES = ("store", "people", "hsm", "ca", "seals", "licences", "records")
 
 
 def import_tables() -> None:
@@ -111,6 +112,10 @@ class Node:
     @cached_property
     def audit(self) -> AuditLog:
         return AuditLog(self.db, self.region, witness=self.home / "audit" / "checkpoint")
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.region)
 
     @cached_property
     def authoriser(self) -> Authoriser:

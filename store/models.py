@@ -146,3 +146,28 @@ class AuditCheckpointRow(Base):
     at: Mapped[datetime]
     key_id: Mapped[str] = mapped_column(ID)
     note: Mapped[str]
+
+
+class EventRow(RegionMixin, Base):
+    """Something that other systems may want to know, written in the transaction of what it tells of (``store.outbox``)."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        sa.UniqueConstraint("region", "seq"),
+        sa.Index("ix_events_region_department_seq", "region", "department", "seq"),
+        sa.Index("ix_events_impression_id", "impression_id"),
+        sa.Index("ix_events_seal_id", "seal_id"),
+    )
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    seq: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """Number among the region's events, from 1; null until the worker has handed it to whoever asked for it."""
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(sa.String(64))
+    department: Mapped[str | None] = mapped_column(sa.String(64))
+    """Whose members may know of it: identifier or unified social credit code."""
+    matter: Mapped[str | None] = mapped_column(sa.String(64))
+    impression_id: Mapped[str | None] = mapped_column(ID)
+    seal_id: Mapped[str | None] = mapped_column(ID)
+    subject: Mapped[dict[str, Any]]
+    data: Mapped[dict[str, Any]]
