@@ -47,6 +47,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
         responses={"default": {"model": problems.Problem, "description": "Problem"}},
     )
     app.state.node = node
+    app.state.pages = pages.addresses()
     app.state.secure_cookies = secure_cookies
     app.state.results = Results()
     app.state.verifier = VerifierPool(node)
@@ -66,4 +67,6 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
 def _problem_page(request: Request, found: problems.Problem) -> Response:
     if found.status == 401 and request.method == "GET":
         return Response(status_code=303, headers={"Location": "/signin"})
+    if found.status >= 500:  # who is signed in may be the very thing that cannot be found out
+        request.state.session = None
     return render.page(request, "problem.html", found.status, problem=found.model_dump())

@@ -17,6 +17,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from api import history, navigation
+from api.auth import session_of
 from api.texts import LANGUAGES, text
 from formats.dates import BEIJING
 
@@ -109,7 +111,9 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
     """The page ``template`` in the request's language; ``values`` join what every page has."""
     lang = language(request)
     node = request.app.state.node
-    session = getattr(request.state, "session", None)
+    session = session_of(request)
+    account = session.account if session else None
+    served = request.app.state.pages
     context = {
         "lang": lang,
         "t": lambda key, **kw: text(lang, key, **kw),
@@ -120,7 +124,10 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "asset_version": asset_version(),
         "region_name": node.name,
         "demo": node.mode != "production",
-        "account": session.account if session else None,
+        "account": account,
+        "account_href": "/account" if "/account" in served else "/desk",
+        "places": navigation.places(served, node.authoriser, account),
+        "history": lambda subject: history.of(node, subject, lang),
         "csrf": session.csrf if session else "",
         "back": quote(request.url.path if request.method == "GET" else "/"),
         "here": "",

@@ -1,0 +1,54 @@
+"""What the log says, as a reader understands it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+from api.history import told, words_of
+from people.errors import NoSuchAccount
+from policies.authorise import Authoriser
+from store.audit import Entry
+
+
+class Accounts:
+    def get(self, name: str) -> object:
+        if name != "account_1":
+            raise NoSuchAccount("none", "无")
+        return SimpleNamespace(name="li.hua", display_name="李华")
+
+
+NODE = SimpleNamespace(accounts=Accounts(), authoriser=Authoriser("development"))
+
+
+def entry(**values: object) -> Entry:
+    base = {
+        "id": "leaf_1",
+        "seq": 7,
+        "at": datetime(2026, 11, 22, 1, 30, tzinfo=UTC),
+        "kind": "application.signed-off",
+        "actor": "account_1",
+        "rule": "sign-off-application",
+        "subject": {"application": "application_1"},
+        "data": {},
+    }
+    return Entry(**{**base, **values})  # type: ignore[arg-type]
+
+
+def test_an_event_says_what_happened_who_did_it_when_and_under_which_rule() -> None:
+    (event,) = told(NODE, [entry()], "zh")  # type: ignore[arg-type]
+    assert (event.what, event.who, event.at, event.number) == ("签发", "李华", "2026-11-22T01:30:00Z", 7)
+    assert event.rule == "部门签发人可签发或退回他人经办的申请。"
+    (event,) = told(NODE, [entry(actor="local-operator", rule=None)], "en")  # type: ignore[arg-type]
+    assert (event.what, event.who, event.rule) == ("Signed off", "The operator of this node", "")
+
+
+def test_an_event_done_for_somebody_else_names_both() -> None:
+    (event,) = told(NODE, [entry(data={"on_behalf_of": "account_1"}, actor="local-operator")], "zh")  # type: ignore[arg-type]
+    assert (event.who, event.behalf) == ("本机操作员", "李华")
+
+
+def test_an_event_without_words_is_shown_rather_than_dropped() -> None:
+    assert "tea.made" in words_of("tea.made", "zh")
+    (event,) = told(NODE, [entry(kind="tea.made", actor="account_gone")], "en")  # type: ignore[arg-type]
+    assert event.who == "account_gone"
