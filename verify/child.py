@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-import resource
 import sys
 from datetime import datetime
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 from formats.x509 import Certificate
 from policies import verification
 from verify.channel import ChannelClosed, receive, send
+from verify.confined import allow_cpu, limit
 from verify.schemas import ImpressionStatus, LicenceStatus, SealStatus, VerificationContext
 from verify.service import verify_bytes
 from verify.trust import TrustStore
@@ -109,7 +109,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
         request, document = receive(incoming, MAX_DOCUMENT)
         text = request["policy"]
         policy = policies.setdefault(text, verification.parse(text)) if text not in policies else policies[text]
-        _allow_cpu(request["cpu_seconds"])
+        allow_cpu(request["cpu_seconds"])
         has = set(request["providers"])
         context = VerificationContext(
             trust=stores.take(request["trust"], request.get("trust_json")),
@@ -125,27 +125,6 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
         )
         verdict = verify_bytes(document, name=request["name"], context=context)
         send(outgoing, {"verdict": verdict})
-
-
-def limit(memory_bytes: int) -> None:
-    """No core files, no files written, few files open, so much address space."""
-    for what, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_AS, memory_bytes),
-    ):
-        hard = resource.getrlimit(what)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(what, (bound, bound))
-
-
-def _allow_cpu(seconds: int) -> None:
-    """The kernel ends this process (SIGXCPU) when a document has used up its seconds of processor time."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def main() -> None:
