@@ -36,7 +36,7 @@ WIDTHS = {"thumb": 180, "page": 1000, "large": 1900}
 
 _EDGE_MM = 3.0
 _LOW = 0.06  # of the seal's height: how far organ and date lie below its middle (GB/T 9704: slightly)
-_NAMED: dict[str, type[XinyinError]] = {k.__name__: k for k in (NotAPdf, PasswordNeeded, DamagedBeyondRepair)}
+_NAMED: dict[str, Callable[[], XinyinError]] = {k.__name__: k for k in (NotAPdf, PasswordNeeded, DamagedBeyondRepair)}
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from seals.inspection_child import main; main()"
 _ROOT = str(Path(__file__).resolve().parent.parent)
 

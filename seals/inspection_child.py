@@ -14,6 +14,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -57,10 +58,8 @@ class Looker:
             raise DamagedBeyondRepair(str(exc)) from exc
         if self.count == 0:
             raise DamagedBeyondRepair("no pages")
-        try:
+        with suppress(pdfium.PdfiumError):
             self.document.init_forms()  # without it PDFium leaves out what form fields and earlier seals show
-        except pdfium.PdfiumError:
-            pass
         self.qpdf = self._opened_by_qpdf()
 
     def _opened_by_qpdf(self) -> pikepdf.Pdf | None:
@@ -210,7 +209,7 @@ class Looker:
 
     def _empty_fields(self) -> list[dict[str, Any]]:
         """Text and choice fields without a value: page, name, box."""
-        empty = []
+        empty: list[dict[str, Any]] = []
         try:
             for number, widget in self._annotations():
                 if widget.get("/Subtype") == "/Widget" and _is_empty(widget) and len(empty) < MAX_HITS:
