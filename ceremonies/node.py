@@ -125,7 +125,8 @@ class Node:
     def accounts(self) -> AccountService:
         from people.service import AccountService
 
-        return AccountService(self.db, self.audit, self.region)
+        development = self.mode != "production"
+        return AccountService(self.db, self.audit, self.region, base_url=self.config.base_url, any_port=development)
 
     @cached_property
     def keys(self) -> KeyService:

@@ -57,3 +57,39 @@ class NoDemoPeople(Forbidden):
     """Demo people do not exist in production."""
 
     code = "no-demo-people"
+
+
+class NoSuchSession(NotFound):
+    """The account has no such session."""
+
+    code = "no-such-session"
+
+
+class PasskeyRefused(Unauthenticated):
+    """A passkey's proof that does not hold."""
+
+    code = "passkey-refused"
+
+
+class BadPasskey(BadInput):
+    """A passkey that cannot be added."""
+
+    code = "bad-passkey"
+
+
+class NoSuchPasskey(NotFound):
+    """The account has no such passkey."""
+
+    code = "no-such-passkey"
+
+
+class WrongOrigin(Forbidden):
+    """The page was opened under another address than the node's own."""
+
+    code = "wrong-origin"
+
+
+class TicketOver(BadInput):
+    """What was begun is over: used, or too old."""
+
+    code = "start-over"

@@ -9,6 +9,9 @@ from typing import Literal
 ROLES = ("handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk", "officer", "auditor", "administrator")
 """经办, 审核, 签发, 印章管理员, 证照经办, 密钥管理员, 审计员, 系统管理员."""
 
+DELEGABLE_ROLES = frozenset({"handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk"})
+"""What somebody else may do in one's place. Officers, auditors and administrators act themselves or not at all."""
+
 EXCLUSIVE_ROLES = frozenset({"officer", "auditor", "administrator"})
 """Nobody has two of these: who holds keys, who looks on and who makes accounts are three people."""
 
@@ -21,6 +24,10 @@ class Actor:
 
     ``id`` is the account's identifier (``local-operator`` and ``anonymous`` for those without one); idempotency keys count per
     ``id``. ``departments`` are the identifiers and social credit codes of the own department and of those below it.
+
+    Who stands in for others (代签授权) has, besides the own authority, one member of ``stand_ins`` a delegation: the same
+    ``id`` with the delegated roles and departments, ``on_behalf_of`` the account stood in for, ``delegation`` its identifier,
+    and the ``matters`` that it is limited to (empty: every matter). The rules are asked for the own authority first.
     """
 
     id: str
@@ -30,6 +37,20 @@ class Actor:
     region: str = ""
     kind: ActorKind = "staff"
     departments: frozenset[str] = field(default=frozenset())
+    on_behalf_of: str | None = field(default=None, repr=False)
+    delegation: str | None = field(default=None, repr=False)
+    matters: frozenset[str] = field(default=frozenset(), repr=False)
+    stand_ins: tuple[Actor, ...] = field(default=(), repr=False)
+
+    @property
+    def reach(self) -> frozenset[str]:
+        """Departments in which this person may have a say: the own ones and those of whoever is stood in for."""
+        return self.departments.union(*(one.departments for one in self.stand_ins))
+
+    @property
+    def every_role(self) -> frozenset[str]:
+        """Own and delegated roles: what a page may offer. What is allowed the rules decide, where it is known for what."""
+        return self.roles.union(*(one.roles for one in self.stand_ins))
 
 
 ANONYMOUS = Actor("anonymous", "anonymous", kind="anonymous")
@@ -65,6 +86,111 @@ class SignedIn:
 
     account: Account
     token: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session as its owner sees it in a list; ``current`` is the one that asks."""
+
+    id: str
+    method: str
+    agent: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    current: bool = False
+
+
+@dataclass(frozen=True)
+class Passkey:
+    """A passkey of an account. ``credential_id`` is base64url; ``backed_up``: its maker keeps a copy elsewhere."""
+
+    id: str
+    account: str
+    name: str
+    credential_id: str
+    status: str
+    backed_up: bool
+    created_at: datetime
+    used_at: datetime | None
+    public_key: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True)
+class Asserted:
+    """A passkey's proof that held: whose it is, and what is needed to check it again without this database.
+
+    ``public_key`` is a COSE_Key; ``authenticator_data``, ``client_data`` and ``signature`` are as the authenticator gave them
+    (WebAuthn §7.2: the signature is over authenticator_data ‖ SHA-256(client_data)).
+    """
+
+    account_id: str
+    passkey_id: str
+    credential_id: str
+    public_key: bytes = field(repr=False)
+    authenticator_data: bytes = field(repr=False)
+    client_data: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """Somebody stands in for somebody. ``status``: planned, active, ended or withdrawn; ``matters`` empty: every matter."""
+
+    id: str
+    status: str
+    from_account: str
+    to_account: str
+    roles: tuple[str, ...]
+    department: str
+    matters: tuple[str, ...]
+    reason: str
+    since: datetime
+    until: datetime
+    created_by: str
+    created_at: datetime
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """A post that passed on; ``moved`` counts the pieces of open work that went along, by kind."""
+
+    id: str
+    from_account: str
+    to_account: str
+    roles: tuple[str, ...]
+    reason: str
+    moved: dict[str, int]
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who somebody is at an OpenID provider; ``status``: bound, or waiting for an administrator."""
+
+    id: str
+    status: str
+    issuer: str
+    subject: str
+    shown_name: str
+    account: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ClientKey:
+    """A public key of a system for its client assertions; ``status``: active, expired or revoked."""
+
+    id: str
+    account: str
+    name: str
+    kid: str
+    thumbprint: str
+    status: str
+    created_at: datetime
     expires_at: datetime
 
 

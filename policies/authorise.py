@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,12 +77,30 @@ class Principal(Protocol):
     def region(self) -> str: ...
 
 
+class StandIn(Principal, Protocol):
+    """A principal in the place of another (代签授权), with that one's roles and departments as far as they were lent."""
+
+    @property
+    def on_behalf_of(self) -> str | None:
+        """The account stood in for."""
+        ...
+
+    @property
+    def delegation(self) -> str | None: ...
+
+    @property
+    def matters(self) -> Collection[str]:
+        """Codes of the matters it is limited to; empty: every matter."""
+        ...
+
+
 @dataclass(frozen=True)
 class Decision:
     """A decision and what made it.
 
     ``rule`` is the ``@id`` of the rule that permitted or forbade, else ``no-permit``, ``unknown-action`` or ``bad-facts``;
-    ``missing`` the conditions that failed of the permit that came closest.
+    ``missing`` the conditions that failed of the permit that came closest. ``on_behalf_of`` and ``delegation`` are set where
+    only a delegation allowed it: the audit leaf of what follows then carries :attr:`standing_in` among its subjects.
     """
 
     allowed: bool
@@ -94,6 +112,15 @@ class Decision:
     ask_zh: str | None = None
     closest: str | None = None
     missing: tuple[str, ...] = ()
+    on_behalf_of: str | None = None
+    delegation: str | None = None
+
+    @property
+    def standing_in(self) -> dict[str, str]:
+        """``{"on_behalf_of": account, "delegation": identifier}`` for the subject of an audit leaf; {} for one's own right."""
+        if self.on_behalf_of is None or self.delegation is None:
+            return {}
+        return {"on_behalf_of": self.on_behalf_of, "delegation": self.delegation}
 
     def require(self) -> Decision:
         """This decision if it allows.
@@ -179,7 +206,21 @@ class Authoriser:
 
         ``resource`` and ``context`` hold the facts named in ``rules/schema.cedarschema``; those that are None are left out.
         ``type`` names the resource's entity type where it is not the one of the action.
+
+        The actor's own right is asked first. Where it does not do, each of the actor's ``stand_ins`` (:class:`StandIn`) is
+        asked, and the first that may decides; a denial gives the reason of the own right.
         """
+        own = self._decide(actor, action, resource, context)
+        stand_ins: Iterable[StandIn] = getattr(actor, "stand_ins", ())
+        for one in () if own.allowed else stand_ins:
+            found = self._decide(one, action, resource, context)
+            if found.allowed:
+                return replace(found, on_behalf_of=one.on_behalf_of, delegation=one.delegation)
+        return own
+
+    def _decide(
+        self, actor: Principal, action: str, resource: Mapping[str, Any] | None, context: Mapping[str, Any] | None
+    ) -> Decision:
         if action not in self.actions:
             return Decision(False, action, "unknown-action", "no rule knows this action.", "没有规则涉及此操作。")
         asked = self._request(actor, action, resource or {}, context or {})
@@ -232,6 +273,7 @@ class Authoriser:
                     "roles": sorted(actor.roles),
                     "departments": sorted(actor.departments),
                     "region": actor.region,
+                    **_standing_in(actor),
                 },
                 "parents": [],
             },
@@ -334,6 +376,14 @@ def _actions(scope: Mapping[str, Any], name: str) -> frozenset[str] | None:
     if scope["op"] == "in" and "entities" in scope:
         return frozenset(entity["id"] for entity in scope["entities"])
     raise _bad_rules(f"the rule {name} names its actions in a way that cannot be explained; list them")
+
+
+def _standing_in(actor: Principal) -> dict[str, Any]:
+    """What the rules are told of a principal in another's place; nothing of one in its own right."""
+    on_behalf_of, matters = getattr(actor, "on_behalf_of", None), sorted(getattr(actor, "matters", ()))
+    if on_behalf_of is None:
+        return {}
+    return {"on_behalf_of": on_behalf_of} | ({"matters": matters} if matters else {})
 
 
 def _policy_set(policies: Mapping[str, Any]) -> str:

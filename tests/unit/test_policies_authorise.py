@@ -161,3 +161,60 @@ def test_rules_that_contradict_their_form_or_schema_are_refused_at_the_start(tmp
 def test_a_mode_that_is_neither_development_nor_production_is_refused() -> None:
     with pytest.raises(BadRules):
         Authoriser("demo")
+
+
+def standing_in(*roles: str, matters: tuple[str, ...] = (), own: tuple[str, ...] = ("handler",)) -> Actor:
+    """account_1 of another department, in the place of account_9 of the seal's department."""
+    name, elsewhere = "account_1", "dept_tax"
+    lent = Actor(
+        name,
+        name,
+        frozenset(roles),
+        DEPARTMENT,
+        REGION,
+        "staff",
+        frozenset({DEPARTMENT}),
+        on_behalf_of="account_9",
+        delegation="delegation_1",
+        matters=frozenset(matters),
+    )
+    return Actor(name, name, frozenset(own), elsewhere, REGION, "staff", frozenset({elsewhere}), stand_ins=(lent,))
+
+
+APPLICATION = {"id": "application_1", "region": REGION, "department": DEPARTMENT}
+
+
+def test_whoever_stands_in_acts_in_the_lent_department_with_the_lent_roles_only(production: Authoriser) -> None:
+    actor = standing_in("signer_off")
+    decision = production.decide(actor, "application.sign-off", APPLICATION, {"handler": "account_2"})
+    assert decision.allowed
+    assert decision.standing_in == {"on_behalf_of": "account_9", "delegation": "delegation_1"}
+    own = {**APPLICATION, "department": "dept_tax"}
+    assert not production.decide(actor, "application.sign-off", own, {"handler": "account_2"}).allowed
+    assert not production.decide(standing_in("reviewer"), "application.sign-off", APPLICATION, {"handler": "account_2"}).allowed
+    assert production.decide(actor, "application.submit", own).standing_in == {}, "the own right comes first"
+
+
+@pytest.mark.parametrize(
+    "circumstances",
+    [
+        {"handler": "account_1"},
+        {"handler": "account_9"},
+        {"handler": "account_2", "handlers": ["account_2", "account_1"]},
+        {"handler": "account_2", "handlers": ["account_2", "account_9"]},
+    ],
+    ids=["handled by the stand-in", "handled by the absent", "handed over to the stand-in", "handled for the absent"],
+)
+def test_standing_in_never_joins_handling_and_signing_off(production: Authoriser, circumstances: dict[str, object]) -> None:
+    refused = production.decide(standing_in("signer_off"), "application.sign-off", APPLICATION, circumstances)
+    assert not refused.allowed
+    own = staff("signer_off", name="account_9")
+    if "account_9" in str(circumstances):
+        assert not production.decide(own, "application.sign-off", APPLICATION, circumstances).allowed
+
+
+def test_a_delegation_for_some_matters_allows_nothing_in_others(production: Authoriser) -> None:
+    actor = standing_in("signer_off", matters=("annual-report",))
+    for matter, allowed in (("annual-report", True), ("default", False), ("licence", False)):
+        context = {"handler": "account_2", "matter": matter}
+        assert production.decide(actor, "application.sign-off", APPLICATION, context).allowed is allowed
