@@ -8,6 +8,9 @@ checkpoint stands as ``{"checkpoint"}`` behind the leaf that completes it.
 "consistency"}``: the leaf's text, its path (RFC 6962 §2.1.1, hex) to the root of the signed checkpoint, and, where an earlier
 checkpoint was given, ``{"from": that checkpoint, "proof"}`` (§2.1.2).
 
+**Consistency**: one JSON object ``{"format": "xinyin-audit-consistency", "version": 1, "checkpoint", "consistency"}``, the same
+without a leaf: the log of ``checkpoint`` extends the earlier one.
+
 :class:`LogChecker` is the one judge of both these files and the live database.
 """
 
@@ -30,6 +33,7 @@ from formats.x509 import Certificate
 
 LOG_FORMAT = "xinyin-audit-log"
 PROOF_FORMAT = "xinyin-audit-proof"
+CONSISTENCY_FORMAT = "xinyin-audit-consistency"
 _PROOF_FIELDS = {"format", "version", "index", "leaf", "inclusion", "checkpoint", "consistency"}
 _MAX_LINE = 4 * 1024 * 1024
 _MAX_FINDINGS = 1000
@@ -200,8 +204,18 @@ def proof_document(
     }
 
 
+def consistency_document(earlier: str, checkpoint: str, proof: Sequence[bytes]) -> dict[str, Any]:
+    """That ``checkpoint`` extends ``earlier`` (both signed notes), as a JSON object."""
+    return {
+        "format": CONSISTENCY_FORMAT,
+        "version": 1,
+        "checkpoint": checkpoint,
+        "consistency": {"from": earlier, "proof": [item.hex() for item in proof]},
+    }
+
+
 def verify_stream(stream: TextIO, keys: Sequence[PublicKey]) -> LogReport:
-    """Check an export, a proof, or a bare signed checkpoint, whichever it is, in memory that does not grow with the log.
+    """Check an export, a proof of either kind, or a bare signed checkpoint, in memory that does not grow with the log.
 
     :raises BadAuditFile: it is none of these
     """
@@ -213,6 +227,8 @@ def verify_stream(stream: TextIO, keys: Sequence[PublicKey]) -> LogReport:
     document = _object(text)
     if document is not None and document.get("format") == PROOF_FORMAT:
         return verify_proof(document, keys)
+    if document is not None and document.get("format") == CONSISTENCY_FORMAT:
+        return verify_consistency_proof(document, keys)
     try:
         said, _ = verify_note(text, ())
     except BadCheckpoint as exc:
@@ -248,6 +264,33 @@ def verify_proof(document: dict[str, Any], keys: Sequence[PublicKey]) -> LogRepo
         report.checkpoint = said
     if earlier is not None:
         _check_extends(checker, said, earlier, keys)
+    return report
+
+
+def verify_consistency_proof(document: dict[str, Any], keys: Sequence[PublicKey]) -> LogReport:
+    """Check that one signed checkpoint extends another.
+
+    :raises BadAuditFile: not the form of such a proof
+    """
+    try:
+        if document["version"] != 1 or set(document) != {"format", "version", "checkpoint", "consistency"}:
+            raise ValueError("version or fields")
+        note, earlier = document["checkpoint"], _consistency(document["consistency"])
+        said, key = verify_note(note, keys)
+    except BadCheckpoint as exc:
+        raise _bad("its checkpoint cannot be read") from exc
+    except (KeyError, TypeError, ValueError) as exc:
+        raise _bad("it does not have the form of a proof") from exc
+    if earlier is None:
+        raise _bad("it names no earlier checkpoint")
+    checker = LogChecker(said.origin, keys)
+    report = checker.report
+    report.size, report.root, report.checkpoints = said.size, said.root.hex(), 2
+    if key is None:
+        checker.checkpoint(note)
+    else:
+        report.checkpoint = said
+    _check_extends(checker, said, earlier, keys)
     return report
 
 
@@ -336,13 +379,18 @@ def _proof_fields(document: dict[str, Any]) -> tuple[int, str, list[bytes], str,
         if type(index) is not int or not isinstance(leaf, str) or not isinstance(note, str):
             raise TypeError("fields")
         path = [bytes.fromhex(item) for item in document["inclusion"]]
-        earlier = None
-        if consistency is not None:
-            earlier = (str(consistency["from"]), [bytes.fromhex(item) for item in consistency["proof"]])
+        earlier = _consistency(consistency)
         leaf.encode("utf-8")
     except (KeyError, TypeError, ValueError) as exc:
         raise _bad("it does not have the form of a proof") from exc
     return index, leaf, path, note, earlier
+
+
+def _consistency(value: Any) -> tuple[str, list[bytes]] | None:
+    """:raises KeyError, TypeError, ValueError: neither null nor an earlier checkpoint with its proof"""
+    if value is None:
+        return None
+    return str(value["from"]), [bytes.fromhex(item) for item in value["proof"]]
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -13,11 +13,10 @@ A leaf holds digests, never documents. Until it is numbered it shows as pending;
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,13 +28,13 @@ from sqlalchemy.orm import Session
 from crypto.errors import Conflict, NotFound, XinyinError
 from crypto.keys import PublicKey, Signer
 from formats import merkle
-from formats.auditlog import LogChecker, LogReport, export_lines, proof_document
+from formats.auditlog import LogReport, consistency_document, export_lines, proof_document
 from formats.canonical import canonical_json, rfc3339
-from formats.checkpoint import Checkpoint, parse_note, signed_note, verify_note
+from formats.checkpoint import Checkpoint, parse_note, signed_note
 from store.crashpoints import crash_point
 from store.db import Database, utc_now
 from store.ids import new_id
-from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNodeRow, AuditSubjectRow, IntentRow
+from store.models import AuditCheckpointRow, AuditHeadRow, AuditLeafRow, AuditNodeRow, AuditSubjectRow
 
 ALARM_AFTER = timedelta(minutes=2)
 _BATCH = 1000
@@ -222,14 +221,14 @@ class AuditLog:
         ).all()
         if not waiting:
             return 0
-        edge = merkle.CompactRange.read(head.size, self._reader(session))
+        edge = merkle.CompactRange.read(head.size, self.reader(session))
         if edge.root().hex() != head.root:
-            raise _damaged("the stored hashes do not give the root that the log last had")
+            raise damaged("the stored hashes do not give the root that the log last had")
         nodes: list[dict[str, Any]] = []
         for row in waiting:
             hashed = merkle.leaf_hash(row.body.encode())
             if hashed.hex() != row.leaf_hash:
-                raise _damaged(f"the leaf {row.id} was changed before it was numbered")
+                raise damaged(f"the leaf {row.id} was changed before it was numbered")
             row.seq = edge.size
             nodes += [
                 {"region": self.region, "level": level, "index": index, "hash": value.hex()}
@@ -245,7 +244,7 @@ class AuditLog:
     def _sign(self, signer: CheckpointSigner) -> Checkpoint | None:
         with self.db.read() as session:
             head = session.get(AuditHeadRow, self.region)
-            last = self._last_checkpoint(session)
+            last = self.last_checkpoint(session)
             if head is None or head.size == (last.size if last else 0):
                 self._keep_witness(last)
                 return None
@@ -270,28 +269,23 @@ class AuditLog:
 
     def _check_extends(self, session: Session, head: AuditHeadRow, last: AuditCheckpointRow | None) -> None:
         """Before anything is signed: the tree contains what was signed before, here and in the witness file."""
-        node = self._reader(session)
+        node = self.reader(session)
         statements = [parse_note(last.note)[0]] if last else []
-        witnessed = self._witnessed()
+        witnessed = self.witnessed()
         if witnessed:
             statements.append(witnessed)
         for old in statements:
             if old.size > head.size:
-                raise _damaged(f"a checkpoint was signed over {old.size} leaves, and only {head.size} are there")
+                raise damaged(f"a checkpoint was signed over {old.size} leaves, and only {head.size} are there")
             if merkle.CompactRange.read(old.size, node).root() != old.root:
-                raise _damaged(f"the first {old.size} leaves are no longer those of the checkpoint signed over them")
+                raise damaged(f"the first {old.size} leaves are no longer those of the checkpoint signed over them")
         if merkle.CompactRange.read(head.size, node).root().hex() != head.root:
-            raise _damaged("the stored hashes do not give the root that the log last had")
-
-    def _witnessed(self) -> Checkpoint | None:
-        if self.witness is None or not self.witness.exists():
-            return None
-        return parse_note(self.witness.read_text(encoding="utf-8"))[0]
+            raise damaged("the stored hashes do not give the root that the log last had")
 
     def _keep_witness(self, row: AuditCheckpointRow | None) -> None:
         if self.witness is None or row is None:
             return
-        witnessed = self._witnessed()
+        witnessed = self.witnessed()
         if witnessed is not None and witnessed.size >= row.size:
             return
         temporary = self.witness.with_name(f".{self.witness.name}.{secrets.token_hex(8)}.tmp")
@@ -313,7 +307,7 @@ class AuditLog:
                     AuditLeafRow.region == self.region, AuditLeafRow.seq.is_(None)
                 )
             ).one()
-            last = self._last_checkpoint(session)
+            last = self.last_checkpoint(session)
         size = head.size if head else 0
         checkpoint = parse_note(last.note)[0] if last else None
         unsigned_since = head.updated_at if head and size > (last.size if last else 0) else None
@@ -322,31 +316,67 @@ class AuditLog:
 
     def history(self, subject: str, *, limit: int = 100, before: str | None = None) -> list[Entry]:
         """What the log says about one object, newest first; ``before`` is the identifier of the last leaf already seen."""
-        statement = (
-            sa.select(AuditLeafRow)
-            .where(
-                AuditLeafRow.id.in_(sa.select(AuditSubjectRow.leaf_id).where(AuditSubjectRow.value == subject)),
-                AuditLeafRow.region == self.region,
-            )
-            .order_by(AuditLeafRow.id.desc())
-            .limit(limit)
-        )
+        return self.entries(subject=subject, limit=limit, before=before)
+
+    def entries(
+        self,
+        *,
+        subject: str | None = None,
+        kind: str | None = None,
+        actor: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Entry]:
+        """The leaves that fit every filter given, newest first.
+
+        :param subject: an object that they speak of, by identifier or digest
+        :param kind: what happened (``seal.applied``), or all of a room (``seal``)
+        :param actor: who did it, by account identifier
+        :param since: from this moment on; ``until``: before this one
+        :param before: the identifier of the last leaf already seen
+        """
+        leaf = AuditLeafRow
+        statement = sa.select(leaf).where(leaf.region == self.region).order_by(leaf.id.desc()).limit(limit)
+        if subject:
+            speaks_of = sa.select(AuditSubjectRow.leaf_id).where(AuditSubjectRow.value == subject)
+            statement = statement.where(leaf.id.in_(speaks_of))
+        if kind:
+            statement = statement.where(leaf.kind == kind if "." in kind else leaf.kind.startswith(f"{kind}.", autoescape=True))
+        if actor:
+            statement = statement.where(leaf.actor == actor)
+        if since:
+            statement = statement.where(leaf.at >= since)
+        if until:
+            statement = statement.where(leaf.at < until)
         if before:
-            statement = statement.where(AuditLeafRow.id < before)
+            statement = statement.where(leaf.id < before)
         with self.db.read() as session:
             return [_entry(row) for row in session.scalars(statement)]
 
-    def entries(self, *, kind: str | None = None, limit: int = 100, before: str | None = None) -> list[Entry]:
-        """The newest leaves, newest first."""
-        statement = (
-            sa.select(AuditLeafRow).where(AuditLeafRow.region == self.region).order_by(AuditLeafRow.id.desc()).limit(limit)
-        )
-        if kind:
-            statement = statement.where(AuditLeafRow.kind == kind)
-        if before:
-            statement = statement.where(AuditLeafRow.id < before)
+    def entry(self, leaf_id: str) -> Entry:
+        """One leaf. :raises NoSuchLeaf: there is none"""
         with self.db.read() as session:
-            return [_entry(row) for row in session.scalars(statement)]
+            return _entry(self._leaf(session, leaf_id))
+
+    def kinds(self) -> list[str]:
+        """What has happened at all, for a list to choose from."""
+        with self.db.read() as session:
+            found = session.scalars(sa.select(AuditLeafRow.kind).where(AuditLeafRow.region == self.region).distinct())
+            return sorted(found)
+
+    def notes(self, *, limit: int = 20) -> list[str]:
+        """The newest signed checkpoints, newest first."""
+        newest = sa.select(AuditCheckpointRow.note).where(AuditCheckpointRow.region == self.region)
+        with self.db.read() as session:
+            return list(session.scalars(newest.order_by(AuditCheckpointRow.size.desc()).limit(limit)))
+
+    def witnessed(self) -> Checkpoint | None:
+        """What the copy outside the database says; None where there is none. :raises BadCheckpoint: it cannot be read"""
+        if self.witness is None or not self.witness.exists():
+            return None
+        return parse_note(self.witness.read_text(encoding="utf-8"))[0]
 
     # -- prove ----------------------------------------------------------------------------------------------------------
 
@@ -360,28 +390,52 @@ class AuditLog:
         :raises LogDamaged: the stored hashes do not give such a proof
         """
         with self.db.read() as session:
-            row = session.get(AuditLeafRow, leaf_id)
-            last = self._last_checkpoint(session)
-            if row is None or row.region != self.region:
-                raise NoSuchLeaf(f"There is no audit leaf {leaf_id[:64]}.", f"没有审计记录 {leaf_id[:64]}。")
+            row = self._leaf(session, leaf_id)
+            last = self.last_checkpoint(session)
             if row.seq is None or last is None or row.seq >= last.size:
                 raise LeafPending(
                     "This leaf is recorded and not under a signed checkpoint yet; ask again in a minute.",
                     "该记录已写入，尚未纳入签名检查点；请一分钟后再试。",
                 )
-            said, node = parse_note(last.note)[0], self._reader(session)
+            said, node = parse_note(last.note)[0], self.reader(session)
             inclusion = merkle.inclusion_proof(row.seq, said.size, node)
             earlier = None
             if since is not None:
-                old = parse_note(since)[0]
-                if old.origin != self.origin or old.size > said.size:
-                    raise _damaged(f"the checkpoint over {old.size} leaves that was given is not in the past of this log")
-                earlier = (since, merkle.consistency_proof(old.size, said.size, node))
-                if not merkle.verify_consistency(old.size, said.size, old.root, said.root, earlier[1]):
-                    raise _damaged(f"it does not extend the checkpoint over {old.size} leaves that was given")
+                earlier = (since, self._extends(since, said, node))
             if not merkle.verify_inclusion(merkle.leaf_hash(row.body.encode()), row.seq, said.size, inclusion, said.root):
-                raise _damaged(f"leaf {row.seq} is not the one that was signed")
+                raise damaged(f"leaf {row.seq} is not the one that was signed")
             return proof_document(row.seq, row.body, inclusion, last.note, earlier)
+
+    def consistency(self, since: str) -> dict[str, Any]:
+        """That the log as it is now extends ``since``, an earlier signed note: nothing before it was changed or removed.
+
+        The result is the JSON object that :func:`formats.auditlog.verify_consistency_proof` checks.
+
+        :raises LeafPending: nothing is signed yet
+        :raises LogDamaged: the log does not extend it
+        """
+        with self.db.read() as session:
+            last = self.last_checkpoint(session)
+            if last is None:
+                raise _nothing_signed()
+            said = parse_note(last.note)[0]
+            return consistency_document(since, last.note, self._extends(since, said, self.reader(session)))
+
+    def _extends(self, since: str, said: Checkpoint, node: merkle.NodeReader) -> list[bytes]:
+        """The proof that ``said`` extends the note ``since``, checked. :raises LogDamaged: it does not"""
+        old = parse_note(since)[0]
+        if old.origin != self.origin or old.size > said.size:
+            raise damaged(f"the checkpoint over {old.size} leaves that was given is not in the past of this log")
+        proof = merkle.consistency_proof(old.size, said.size, node)
+        if not merkle.verify_consistency(old.size, said.size, old.root, said.root, proof):
+            raise damaged(f"it does not extend the checkpoint over {old.size} leaves that was given")
+        return list(proof)
+
+    def _leaf(self, session: Session, leaf_id: str) -> AuditLeafRow:
+        row = session.get(AuditLeafRow, leaf_id)
+        if row is None or row.region != self.region:
+            raise NoSuchLeaf(f"There is no audit leaf {leaf_id[:64]}.", f"没有审计记录 {leaf_id[:64]}。")
+        return row
 
     def export(self) -> Iterator[str]:
         """The lines of the log up to its newest checkpoint, for a file (:mod:`formats.auditlog`); one snapshot throughout.
@@ -389,16 +443,14 @@ class AuditLog:
         :raises LeafPending: nothing is signed yet
         """
         with self.db.read() as session:
-            last = self._last_checkpoint(session)
+            last = self.last_checkpoint(session)
             if last is None:
-                raise LeafPending(
-                    "The log has no signed checkpoint yet; ask again in a minute.", "日志尚无签名检查点；请一分钟后再试。"
-                )
+                raise _nothing_signed()
             yield from export_lines(self.origin, last.note, self._in_order(session, last.size))
 
     def _in_order(self, session: Session, size: int) -> Iterator[tuple[int, str] | str]:
-        notes = {row.size: row.note for row in self._checkpoints(session)}
-        for row in self._leaves(session):
+        notes = {row.size: row.note for row in self.checkpoint_rows(session)}
+        for row in self.leaf_rows(session):
             if row.seq is None or row.seq >= size:
                 break
             yield row.seq, row.body
@@ -407,120 +459,17 @@ class AuditLog:
 
     # -- verify ---------------------------------------------------------------------------------------------------------
 
-    def verify(self, keys: Sequence[PublicKey]) -> LogReport:
+    def verify(self, keys: Sequence[PublicKey], *, progress: Callable[[int], None] | None = None) -> LogReport:
         """Recompute the whole log from its rows; compare it with every checkpoint, the head, the witness file and the results.
 
-        Finds rows that were edited, removed, added or moved, columns that contradict what was hashed, forged checkpoints, a
-        database put back behind its witness, results without their leaf, and leaves that wait too long.
-
         :param keys: every audit-checkpoint key that ever signed and is still trusted
+        :param progress: told how many leaves have been read, once every thousand
         """
-        checker = LogChecker(self.origin, keys)
-        with self.db.read() as session:
-            checkpoints = {row.size: row for row in self._checkpoints(session)}
-            for chunk in self._chunks(session):
-                subjects = self._subjects(session, chunk)
-                for row in chunk:
-                    assert row.seq is not None
-                    checker.leaf(row.seq, row.body, row.leaf_hash)
-                    self._compare_columns(checker, row, subjects.get(row.id, set()))
-                    if checker.size in checkpoints:
-                        self._check_row(checker, checkpoints.pop(checker.size))
-            for checkpoint in checkpoints.values():
-                self._check_row(checker, checkpoint)
-            report = checker.finish()
-            self._check_head(session, checker, report)
-            self._check_witness(session, checker, keys)
-            self._check_results(session, checker)
-        state = self.state()
-        report.pending = state.pending
-        if state.alarm:
-            checker.find(
-                "sequencer-late",
-                f"{state.pending} leaves wait to be numbered, the oldest since {state.oldest_pending}; start `xinyin worker`.",
-                f"{state.pending} 条记录等待编号，最早为 {state.oldest_pending}；请启动 `xinyin worker`。",
-            )
-        return report
+        from store.auditcheck import check  # it is made of this module's own parts
 
-    def _check_row(self, checker: LogChecker, row: AuditCheckpointRow) -> None:
-        said = checker.checkpoint(row.note)
-        if said is not None and (said.size, said.root.hex(), said.time) != (row.size, row.root, row.at):
-            checker.find(
-                "checkpoint-columns",
-                f"The row of the checkpoint over {row.size} leaves contradicts what was signed.",
-                f"含 {row.size} 条记录的检查点，其数据行与签名内容不符。",
-                row.size,
-            )
+        return check(self, keys, progress or (lambda read: None))
 
-    def _compare_columns(self, checker: LogChecker, row: AuditLeafRow, subjects: set[tuple[str, str]]) -> None:
-        """Queries read the columns, proofs the body: a contradiction would let a page tell another story than the proof."""
-        try:
-            body = json.loads(row.body)
-            said = (body["id"], body["region"], body["at"], body["kind"], body["actor"], body["rule"])
-            agree = said == (row.id, row.region, rfc3339(row.at), row.kind, row.actor, row.rule)
-            agree = agree and set(body["subject"].items()) == subjects
-        except (ValueError, KeyError, TypeError, AttributeError):
-            agree = False
-        if not agree:
-            checker.find(
-                "leaf-columns",
-                f"The columns of leaf {row.seq} contradict what was hashed.",
-                f"第 {row.seq} 号记录的数据列与其摘要内容不符。",
-                row.seq,
-            )
-
-    def _check_head(self, session: Session, checker: LogChecker, report: LogReport) -> None:
-        head = session.get(AuditHeadRow, self.region)
-        size, root = (head.size, head.root) if head else (0, merkle.EMPTY_ROOT.hex())
-        if (size, root) != (report.size, report.root):
-            checker.find(
-                "head-differs",
-                f"The log says that it has {size} leaves, and {report.size} are there with another root.",
-                f"日志记载共 {size} 条记录，实际为 {report.size} 条且根摘要不同。",
-                min(size, report.size),
-            )
-            return
-        try:
-            stored = merkle.CompactRange.read(size, self._reader(session)).root().hex()
-        except LogDamaged:
-            stored = ""
-        if stored != root:
-            checker.find(
-                "nodes-differ", "Stored subtree hashes were changed; proofs fail.", "存储的中间摘要已被改动，无法出具证明。"
-            )
-
-    def _check_witness(self, session: Session, checker: LogChecker, keys: Sequence[PublicKey]) -> None:
-        if self.witness is None or not self.witness.exists():
-            return
-        try:
-            said, key = verify_note(self.witness.read_text(encoding="utf-8"), keys)
-        except (XinyinError, UnicodeDecodeError):
-            checker.find("witness-unreadable", "The witness file holds no checkpoint.", "见证文件中没有检查点。")
-            return
-        if key is None or said.origin != self.origin:
-            checker.find("witness-forged", "No trusted key signed the witness file.", "见证文件没有可信密钥的签名。")
-        elif said.size > checker.size:
-            checker.find(
-                "rolled-back",
-                f"The witness file knows {said.size} leaves, the database {checker.size}: it was put back to an earlier day.",
-                f"见证文件记载 {said.size} 条记录，数据库仅有 {checker.size} 条：数据库被恢复到较早的状态。",
-                checker.size,
-            )
-        elif merkle.CompactRange.read(said.size, self._reader(session)).root() != said.root:
-            checker.find("witness-differs", "The log does not contain what the witness file holds.", "日志与见证文件不符。")
-
-    def _check_results(self, session: Session, checker: LogChecker) -> None:
-        """Every result that was handed out has its leaf."""
-        statement = (
-            sa.select(IntentRow.id)
-            .outerjoin(AuditLeafRow, AuditLeafRow.id == IntentRow.leaf_id)
-            .where(IntentRow.region == self.region, IntentRow.status == "done", AuditLeafRow.id.is_(None))
-            .limit(100)
-        )
-        for intent in session.scalars(statement):
-            checker.find("result-without-leaf", f"The result {intent} has no audit leaf.", f"结果 {intent} 没有审计记录。")
-
-    def _leaves(self, session: Session) -> Iterator[AuditLeafRow]:
+    def leaf_rows(self, session: Session) -> Iterator[AuditLeafRow]:
         """Every numbered leaf in order, a thousand at a time; objects are let go of after each."""
         statement = (
             sa.select(AuditLeafRow)
@@ -530,26 +479,14 @@ class AuditLog:
         )
         yield from session.scalars(statement)
 
-    def _chunks(self, session: Session) -> Iterator[list[AuditLeafRow]]:
-        leaves = self._leaves(session)
-        while chunk := list(itertools.islice(leaves, _BATCH)):
-            yield chunk
-
-    def _subjects(self, session: Session, chunk: list[AuditLeafRow]) -> dict[str, set[tuple[str, str]]]:
-        found: dict[str, set[tuple[str, str]]] = {}
-        statement = sa.select(AuditSubjectRow.leaf_id, AuditSubjectRow.name, AuditSubjectRow.value).where(
-            AuditSubjectRow.leaf_id.in_([row.id for row in chunk])
-        )
-        for leaf_id, name, value in session.execute(statement):
-            found.setdefault(leaf_id, set()).add((name, value))
-        return found
-
-    def _checkpoints(self, session: Session) -> Iterator[AuditCheckpointRow]:
+    def checkpoint_rows(self, session: Session) -> Iterator[AuditCheckpointRow]:
+        """Every checkpoint, smallest first."""
         yield from session.scalars(
             sa.select(AuditCheckpointRow).where(AuditCheckpointRow.region == self.region).order_by(AuditCheckpointRow.size)
         )
 
-    def _last_checkpoint(self, session: Session) -> AuditCheckpointRow | None:
+    def last_checkpoint(self, session: Session) -> AuditCheckpointRow | None:
+        """The newest checkpoint; None before the first."""
         return session.scalars(
             sa.select(AuditCheckpointRow)
             .where(AuditCheckpointRow.region == self.region)
@@ -557,7 +494,7 @@ class AuditLog:
             .limit(1)
         ).one_or_none()
 
-    def _reader(self, session: Session) -> merkle.NodeReader:
+    def reader(self, session: Session) -> merkle.NodeReader:
         """Reads subtree hashes: level 0 from the leaves, the others from their own table."""
 
         def node(level: int, index: int) -> bytes:
@@ -569,7 +506,7 @@ class AuditLog:
                 row = session.get(AuditNodeRow, (self.region, level, index))
                 value = row.hash if row else None
             if value is None:
-                raise _damaged(f"the hash of subtree {index} at level {level} is missing")
+                raise damaged(f"the hash of subtree {index} at level {level} is missing")
             return bytes.fromhex(value)
 
         return node
@@ -585,7 +522,12 @@ def _entry(row: AuditLeafRow) -> Entry:
     return Entry(row.id, row.seq, row.at, row.kind, row.actor, row.rule, body["subject"], body["data"])
 
 
-def _damaged(why: str) -> LogDamaged:
+def _nothing_signed() -> LeafPending:
+    return LeafPending("The log has no signed checkpoint yet; ask again in a minute.", "日志尚无签名检查点；请一分钟后再试。")
+
+
+def damaged(why: str) -> LogDamaged:
+    """The error that says so and what to do."""
     return LogDamaged(
         f"The audit log is damaged: {why}. Run `xinyin audit verify`, keep the database as it is, and tell the auditor.",
         "审计日志已受损；请运行 `xinyin audit verify`，保持数据库原状，并告知审计员。",
