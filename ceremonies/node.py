@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +28,18 @@ from store.outbox import Outbox
 if TYPE_CHECKING:
     from ca.service import CertificateAuthorityService
     from crypto.keys import PublicKey
+    from formats.auditlog import LogReport
     from formats.x509 import Certificate
     from hsm.service import KeyService
     from licences.service import LicenceService
     from people.service import AccountService
+    from records.trace import Tracer
     from seals.service import SealService
     from trust.service import TrustService
     from verify.schemas import VerificationContext
     from verify.trust import TrustedService, TrustList, TrustStore
 
+_MOST_DIFFERENCES = 1000
 _TABLES = ("store", "people", "hsm", "ca", "seals", "licences", "records")
 
 
@@ -156,6 +160,12 @@ class Node:
             self.db, self.keys, self.seals, self.intents, self.audit, self.blobs, self.authoriser, self.region
         )
 
+    @cached_property
+    def tracer(self) -> Tracer:
+        from records.trace import Tracer
+
+        return Tracer(self.db, self.region, self.audit, self.authoriser, self.seals, self.ca, self.blobs)
+
     # -- people ---------------------------------------------------------------------------------------------------------
 
     def actor(self, account: str | None) -> Actor:
@@ -239,6 +249,19 @@ class Node:
         """Every key that has signed checkpoints of this node's log."""
         roles = self.keys.roles(KeyPurpose.audit_checkpoint)
         return [g.public_key for role in roles for g in self.keys.generations(role.id)]
+
+    def verify_log(self, keys: Sequence[PublicKey] | None = None, progress: Callable[[int], None] | None = None) -> LogReport:
+        """Check the whole audit log, then every row that was written with a leaf against it.
+
+        :param keys: those trusted for its checkpoints; by default this node's own
+        """
+        from records.agreement import check
+
+        report = self.audit.verify(self.audit_keys() if keys is None else keys, progress=progress)
+        with self.db.read() as session:
+            found = islice(check(session, self.region), _MOST_DIFFERENCES)
+            report.findings += [one.finding() for one in found]
+        return report
 
     # -- verifying ------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
-"""Receipts, enquiries between regions, evidence packages: not built yet.
+"""What is on record, held together: where a sealed document comes from, and whether the registers say what the audit log says.
 
-The room is kept so that the walls around it stand (``pyproject.toml``, import-linter); it holds no code.
+Receipts, enquiries between regions and evidence packages belong here too and are not built yet. Public names:
+:class:`records.trace.Tracer`, :func:`records.agreement.check`.
 """

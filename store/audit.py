@@ -339,26 +339,26 @@ class AuditLog:
         """
         leaf = AuditLeafRow
         statement = sa.select(leaf).where(leaf.region == self.region).order_by(leaf.id.desc()).limit(limit)
-        if subject:
+        if subject is not None:
             speaks_of = sa.select(AuditSubjectRow.leaf_id).where(AuditSubjectRow.value == subject)
             statement = statement.where(leaf.id.in_(speaks_of))
-        if kind:
+        if kind is not None:
             statement = statement.where(leaf.kind == kind if "." in kind else leaf.kind.startswith(f"{kind}.", autoescape=True))
-        if actor:
+        if actor is not None:
             statement = statement.where(leaf.actor == actor)
-        if since:
+        if since is not None:
             statement = statement.where(leaf.at >= since)
-        if until:
+        if until is not None:
             statement = statement.where(leaf.at < until)
-        if before:
+        if before is not None:
             statement = statement.where(leaf.id < before)
         with self.db.read() as session:
-            return [_entry(row) for row in session.scalars(statement)]
+            return [read_entry(row) for row in session.scalars(statement)]
 
     def entry(self, leaf_id: str) -> Entry:
         """One leaf. :raises NoSuchLeaf: there is none"""
         with self.db.read() as session:
-            return _entry(self._leaf(session, leaf_id))
+            return read_entry(self._leaf(session, leaf_id))
 
     def kinds(self) -> list[str]:
         """What has happened at all, for a list to choose from."""
@@ -517,7 +517,8 @@ def leaves_of(session: Session) -> list[str]:
     return list(session.info.get(_LEAVES, ()))
 
 
-def _entry(row: AuditLeafRow) -> Entry:
+def read_entry(row: AuditLeafRow) -> Entry:
+    """A leaf as people read it."""
     body = json.loads(row.body)
     return Entry(row.id, row.seq, row.at, row.kind, row.actor, row.rule, body["subject"], body["data"])
 

@@ -97,7 +97,7 @@ def test_any_earlier_checkpoint_is_proved_to_be_the_past_of_this_log_without_the
     assert log.notes() == [proof["checkpoint"], earlier]
     stranger = SoftwareKey.generate(Suite.P256).public_key
     assert {f.code for f in verify_consistency_proof(proof, [stranger]).findings} == {"checkpoint-forged", "not-an-extension"}
-    proof["consistency"]["proof"] = proof["consistency"]["proof"][:-1] + ["00" * 32]
+    proof["consistency"]["proof"] = [*proof["consistency"]["proof"][:-1], "00" * 32]
     assert [f.code for f in verify_consistency_proof(proof, [KEY.public_key]).findings] == ["not-an-extension"]
 
 

@@ -1,0 +1,376 @@
+"""Whether the other tables say what the audit log says: a row edited, added or removed behind its back is found and named.
+
+The log is proved by its own hashes (:mod:`store.auditcheck`); pages, rules and verifiers read other tables. Each row that was
+written together with a leaf is compared with it: columns that the leaf names must have the leaf's values, the state must be
+that of the newest leaf, a row needs a leaf that made it, and a leaf that made a row needs the row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ca.models import CertificateRow
+from crypto.keys import PublicKey
+from formats.auditlog import Finding
+from formats.canonical import canonical_digest
+from hsm.models import KeyGenerationRow
+from licences.models import LicenceRow
+from people.models import AccountRow
+from seals.models import ApplicationRow, ImpressionRow, SealRow
+from store.audit import Entry, read_entry
+from store.models import AuditLeafRow, AuditSubjectRow
+
+_CHUNK = 500
+_ROUNDING_S = 600
+"""A row and its leaf are written in one transaction, which a busy database may repeat: minutes apart is not hours apart."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One contradiction: the object, the column, what the log says (by which leaf) and what the row says."""
+
+    kind: str
+    kind_zh: str
+    id: str
+    column: str
+    logged: Any
+    found: Any
+    leaf: str | None
+    seq: int | None
+
+    def finding(self) -> Finding:
+        """As the report of a check says it."""
+        if self.column == "":
+            if self.found is None:
+                return Finding(
+                    "row-missing",
+                    f"The {self.kind} {self.id} is on record and its row is gone from the database.",
+                    f"日志中有{self.kind_zh} {self.id}，数据库中的数据行已不存在。",
+                    self.seq,
+                )
+            return Finding(
+                "row-without-leaf",
+                f"The row of the {self.kind} {self.id} was never put on record: something else wrote it.",
+                f"{self.kind_zh} {self.id} 的数据行在日志中没有记录，不是由本服务写入的。",
+            )
+        found, logged = _short(self.found), _short(self.logged)
+        return Finding(
+            "row-edited",
+            f"The row of the {self.kind} {self.id} was edited: {self.column} is {found}, on record is {logged}.",
+            f"{self.kind_zh} {self.id} 的数据行已被改动：{self.column} 现为 {found}，日志记载为 {logged}。",
+            self.seq,
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A table whose rows are written together with leaves.
+
+    ``made``: kinds of leaf that make a row; ``changed``: that change it. ``told``: what one leaf says of its columns; later
+    leaves prevail. ``seen``: the comparable values of a row.
+    """
+
+    name: str
+    zh: str
+    row: Any
+    made: frozenset[str]
+    changed: frozenset[str]
+    told: Callable[[Entry], Values]
+    seen: Callable[[Any], Values]
+    settled: Callable[[Any], bool] = lambda row: True
+    """Whether the row is past its making: one that is still being made has no leaf yet."""
+
+
+def differences_of(session: Session, kept: Kept, ids: Sequence[str]) -> Iterator[Difference]:
+    """Every contradiction in the rows ``ids`` of one table."""
+    rows = {row.id: row for row in session.scalars(sa.select(kept.row).where(kept.row.id.in_(ids)))}
+    told = _told(session, kept, ids)
+    for one in ids:
+        logged, row = told.get(one), rows.get(one)
+        if row is None:
+            if logged is not None:
+                yield Difference(kept.name, kept.zh, one, "", "made", None, *logged.newest)
+        elif logged is None:
+            if kept.settled(row):
+                yield Difference(kept.name, kept.zh, one, "", None, "row", None, None)
+        else:
+            yield from _compare(kept, one, logged, kept.seen(row))
+
+
+def check(session: Session, region: str) -> Iterator[Difference]:
+    """Every contradiction in every table of :data:`TABLES`; memory does not grow with them."""
+    for kept in TABLES:
+        for ids in _pages(session, kept.row, region):
+            yield from differences_of(session, kept, ids)
+        for ids in _removed(session, kept, region):
+            yield from differences_of(session, kept, ids)
+
+
+@dataclass
+class _Logged:
+    values: dict[str, tuple[Any, str, int | None]]
+    newest: tuple[str, int | None]
+
+
+def _told(session: Session, kept: Kept, ids: Sequence[str]) -> dict[str, _Logged]:
+    """By row: what the leaves that speak of it say, for rows that a leaf made."""
+    statement = (
+        sa.select(AuditSubjectRow.value, AuditLeafRow)
+        .join(AuditLeafRow, AuditLeafRow.id == AuditSubjectRow.leaf_id)
+        .where(AuditSubjectRow.value.in_(ids), AuditSubjectRow.name == kept.name)
+        .where(AuditLeafRow.kind.in_(kept.made | kept.changed))
+        .order_by(AuditLeafRow.at, AuditLeafRow.id)
+    )
+    found: dict[str, _Logged] = {}
+    for value, row in session.execute(statement):
+        if row.kind not in kept.made and value not in found:
+            continue  # nothing made it: the row, if there is one, is without its leaf
+        entry = read_entry(row)
+        logged = found.setdefault(value, _Logged({}, (entry.id, entry.seq)))
+        logged.newest = (entry.id, entry.seq)
+        logged.values.update({column: (said, entry.id, entry.seq) for column, said in kept.told(entry).items()})
+    return found
+
+
+def _compare(kept: Kept, one: str, logged: _Logged, seen: Values) -> Iterator[Difference]:
+    for column, (said, leaf, seq) in logged.values.items():
+        if column in seen and not _same(said, seen[column]):
+            yield Difference(kept.name, kept.zh, one, column, said, seen[column], leaf, seq)
+
+
+def _same(said: Any, seen: Any) -> bool:
+    if isinstance(said, datetime) and isinstance(seen, datetime):
+        return abs((said - seen).total_seconds()) < _ROUNDING_S
+    return bool(said == seen)
+
+
+def _pages(session: Session, row: Any, region: str) -> Iterator[list[str]]:
+    last = ""
+    while True:
+        statement = sa.select(row.id).where(row.region == region, row.id > last).order_by(row.id).limit(_CHUNK)
+        ids = list(session.scalars(statement))
+        if not ids:
+            return
+        yield ids
+        last = ids[-1]
+
+
+def _removed(session: Session, kept: Kept, region: str) -> Iterator[list[str]]:
+    """Objects that a leaf made and that have no row."""
+    statement = (
+        sa.select(AuditSubjectRow.value)
+        .join(AuditLeafRow, AuditLeafRow.id == AuditSubjectRow.leaf_id)
+        .outerjoin(kept.row, kept.row.id == AuditSubjectRow.value)
+        .where(AuditLeafRow.region == region, AuditLeafRow.kind.in_(kept.made))
+        .where(AuditSubjectRow.name == kept.name, kept.row.id.is_(None))
+        .order_by(AuditSubjectRow.value)
+        .limit(_CHUNK)
+    )
+    ids = list(session.scalars(statement))
+    if ids:
+        yield ids
+
+
+# -- what leaves say, table by table -------------------------------------------------------------------------------------
+
+
+_IMPRESSION_ENDS = frozenset({"impression.voided", "impression.replaced"})
+
+
+def _impression_told(leaf: Entry) -> Values:
+    said, subject = leaf.data, leaf.subject
+    if leaf.kind in _IMPRESSION_ENDS:
+        return {"status": leaf.kind.partition(".")[2], "reason": said["reason"], "replaced_by": said["replaced_by"]}
+    told = {
+        "account": leaf.actor,
+        "rule": leaf.rule,
+        "seal_id": subject["seal"],
+        "document_sha256": subject["document"],
+        "generation_id": said["generation"],
+        "matter": said["matter"],
+        "application_id": said["application"],
+        "intent_id": said["intent"],
+        "attempt": said["attempt"],
+        "status": "valid",
+        "created_at": leaf.at,
+    }
+    if leaf.kind == "seal.applied":
+        told |= {"input_sha256": said["input"], "revision_sha256": said["revision"]}
+        told |= {"certificate_sha256": said["certificate"]} | {key: said[key] for key in ("suite", "format", "level")}
+    return told
+
+
+def _impression_seen(row: ImpressionRow) -> Values:
+    return _columns(row) | {"reason": _digest(row.reason)}
+
+
+def _seal_told(leaf: Entry) -> Values:
+    said = leaf.data
+    if leaf.kind == "seal.created":
+        return {
+            "es_id": leaf.subject["esid"],
+            "owner_uscc": said["owner"],
+            "kind": said["kind"],
+            "sample": said["sample"],
+            "picture_pdf": said["picture"],
+            "application_id": said["application"],
+            "status": "in-force",
+        }
+    return {"status": said["status"]}
+
+
+_KEY_STATES = {f"key.{word}": word for word in ("staged", "draining", "retired", "destroyed")} | {"key.activated": "active"}
+
+
+def _key_told(leaf: Entry) -> Values:
+    told: dict[str, Any] = {"state": _KEY_STATES[leaf.kind]}
+    if leaf.kind == "key.staged":
+        told |= {"role_id": leaf.data["role"], "number": leaf.data["number"], "public_key": leaf.data["fingerprint"]}
+    return told
+
+
+def _key_seen(row: KeyGenerationRow) -> Values:
+    key = PublicKey.from_spki(row.public_key).fingerprint if row.public_key else None
+    return _columns(row) | {"public_key": key}
+
+
+_CERTIFICATE_STATES = {
+    "certificate.issued": "good",
+    "certificate.imported": "good",
+    "certificate.held": "hold",
+    "certificate.released": "good",
+    "certificate.revoked": "revoked",
+}
+
+
+def _certificate_told(leaf: Entry) -> Values:
+    told: dict[str, Any] = {"status": _CERTIFICATE_STATES[leaf.kind]}
+    if leaf.kind in ("certificate.issued", "certificate.imported"):
+        told |= {"sha256": leaf.data["sha256"], "der": leaf.data["sha256"], "profile": leaf.data["profile"]}
+        told |= {"generation_id": leaf.data["generation"]}
+    return told
+
+
+def _certificate_seen(row: CertificateRow) -> Values:
+    return _columns(row) | {"der": hashlib.sha256(row.der).hexdigest() if row.der else None}
+
+
+def _account_told(leaf: Entry) -> Values:
+    said = leaf.data
+    if leaf.kind == "people.created":
+        return {"kind": said["kind"], "roles": said["roles"], "department_id": said["department"], "status": "active"}
+    if leaf.kind == "people.roles-changed":
+        return {"roles": said["after"]}
+    return {"status": leaf.kind.partition(".")[2]}
+
+
+def _application_told(leaf: Entry) -> Values:
+    if leaf.kind == "application.submitted":
+        told = {"handler": leaf.actor, "signer_off": None}
+        told |= {"purpose": leaf.data["purpose"], "matter": leaf.data["matter"], "facts": leaf.data["facts"]}
+        return told | {"document_sha256": leaf.data["document"], "seal_id": leaf.subject.get("seal")}
+    return {"signer_off": leaf.actor}
+
+
+def _application_seen(row: ApplicationRow) -> Values:
+    return _columns(row) | {"facts": canonical_digest(row.facts)}
+
+
+def _licence_told(leaf: Entry) -> Values:
+    told = {"identifier": leaf.data["identifier"], "document_sha256": leaf.subject["document"]}
+    return told | {"impression_id": leaf.subject["impression"], "replaces": leaf.subject.get("replaces")}
+
+
+def _columns(row: Any) -> dict[str, Any]:
+    return {attribute.key: getattr(row, attribute.key) for attribute in sa.inspect(row).mapper.column_attrs}
+
+
+def _digest(text: str | None) -> str | None:
+    return None if text is None else hashlib.sha256(text.encode()).hexdigest()
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+TABLES = (
+    Kept(
+        "impression",
+        "用印记录",
+        ImpressionRow,
+        frozenset({"seal.applied", "licence.issued", "licence.changed"}),
+        _IMPRESSION_ENDS,
+        _impression_told,
+        _impression_seen,
+    ),
+    Kept(
+        "seal",
+        "印章",
+        SealRow,
+        frozenset({"seal.created"}),
+        frozenset({"seal.suspended", "seal.in-force", "seal.revoked"}),
+        _seal_told,
+        _columns,
+        lambda row: bool(row.status != "preparing"),
+    ),
+    Kept(
+        "key",
+        "密钥",
+        KeyGenerationRow,
+        frozenset({"key.staged"}),
+        frozenset(_KEY_STATES),
+        _key_told,
+        _key_seen,
+        lambda row: row.public_key is not None,
+    ),
+    Kept(
+        "certificate",
+        "证书",
+        CertificateRow,
+        frozenset({"certificate.issued", "certificate.imported"}),
+        frozenset(_CERTIFICATE_STATES),
+        _certificate_told,
+        _certificate_seen,
+        lambda row: bool(row.status != "issuing"),
+    ),
+    Kept(
+        "account",
+        "账户",
+        AccountRow,
+        frozenset({"people.created"}),
+        frozenset({"people.roles-changed", "people.disabled", "people.active"}),
+        _account_told,
+        _columns,
+    ),
+    Kept(
+        "application",
+        "申请",
+        ApplicationRow,
+        frozenset({"application.submitted"}),
+        frozenset({"application.signed-off", "application.refused"}),
+        _application_told,
+        _application_seen,
+    ),
+    Kept(
+        "licence",
+        "证照",
+        LicenceRow,
+        frozenset({"licence.issued", "licence.changed"}),
+        frozenset(),
+        _licence_told,
+        _columns,
+    ),
+)
+"""Every table that is compared; their names are those by which leaves speak of its rows."""
+
+BY_NAME = {kept.name: kept for kept in TABLES}
