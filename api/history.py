@@ -47,7 +47,7 @@ def of(node: Node, subject: str, lang: str, *, limit: int = 100) -> list[Event]:
 def told(node: Node, entries: Iterable[Entry], lang: str) -> list[Event]:
     """Entries of the log in words, in the order given."""
     found = list(entries)
-    names = people(node, {one.actor for one in found} | {str(one.data.get("on_behalf_of") or "") for one in found}, lang)
+    names = people(node, {one.actor for one in found} | {_behalf(one) for one in found}, lang)
     return [_event(node, one, names, lang) for one in found]
 
 
@@ -73,12 +73,17 @@ def _event(node: Node, entry: Entry, names: dict[str, str], lang: str) -> Event:
         at=shown_time(entry.at),
         what=words_of(entry.kind, lang),
         who=names[entry.actor],
-        behalf=names[str(entry.data.get("on_behalf_of") or "")],
+        behalf=names[_behalf(entry)],
         rule=(rule.zh if lang == "zh" else rule.en) if rule else "",
         note=reason if isinstance(reason, str) else "",
         leaf=entry.id,
         number=entry.seq,
     )
+
+
+def _behalf(entry: Entry) -> str:
+    """The account that was stood in for (代签授权); empty for one's own right."""
+    return str(entry.subject.get("on_behalf_of") or entry.data.get("on_behalf_of") or "")
 
 
 def words_of(kind: str, lang: str) -> str:

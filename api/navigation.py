@@ -50,7 +50,7 @@ def places(served: Collection[str], authoriser: Authoriser, actor: Actor | None)
 def _open(place: Place, authoriser: Authoriser, actor: Actor | None) -> bool:
     if not place.actions:
         return True
-    if actor is None or (place.roles and not place.roles & actor.roles):
+    if actor is None or (place.roles and not place.roles & actor.every_role):
         return False
     own: Mapping[str, Any] = {"region": actor.region, "department": actor.department}
     return any(authoriser.decide(actor, action, own).allowed for action in place.actions)

@@ -93,3 +93,21 @@ class TicketOver(BadInput):
     """What was begun is over: used, or too old."""
 
     code = "start-over"
+
+
+class BadDelegation(BadInput):
+    """A delegation that cannot be made like this."""
+
+    code = "bad-delegation"
+
+
+class NoSuchDelegation(NotFound):
+    """No delegation has this identifier."""
+
+    code = "no-such-delegation"
+
+
+class BadHandOver(BadInput):
+    """A post that cannot be handed over like this."""
+
+    code = "bad-hand-over"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from people.errors import BadAccount, NameTaken, NoSuchAccount, NoSuchDepartment
+from people.errors import BadAccount, NameTaken, NoSuchAccount, NoSuchDepartment, RolesExclude
 from people.models import AccountRow, DelegationRow, DepartmentRow
-from people.schemas import DELEGABLE_ROLES, Account, Actor, ActorKind
+from people.schemas import DELEGABLE_ROLES, EXCLUSIVE_ROLES, ROLES, Account, Actor, ActorKind
 from store.audit import AuditLog
 from store.db import Database, utc_now
 
@@ -138,3 +138,19 @@ def no_department(department: str) -> NoSuchDepartment:
         f"There is no department {department[:64]}; list the departments or create it.",
         f"没有部门 {department[:64]}；请查看部门列表或先创建。",
     )
+
+
+def checked_roles(roles: Collection[str]) -> list[str]:
+    unknown = set(roles) - set(ROLES)
+    if unknown:
+        raise bad_account(
+            f"there is no role {', '.join(sorted(unknown))}; the roles are {', '.join(ROLES)}",
+            f"没有该角色；可用角色：{'、'.join(ROLES)}",
+        )
+    if len(EXCLUSIVE_ROLES & set(roles)) > 1:
+        raise RolesExclude(
+            "Officer, auditor and administrator exclude one another; give them to different people.",
+            "密钥管理员、审计员与系统管理员互斥；请分别授予不同人员。",
+            roles=sorted(EXCLUSIVE_ROLES & set(roles)),
+        )
+    return sorted(set(roles))

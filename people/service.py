@@ -1,7 +1,8 @@
 """Accounts and departments, and the one object through which other rooms reach everything about people.
 
 :class:`AccountService` signs in with passwords (``signing_in.py``) and knows bearer tokens (``tokens.py``). What else there is
-hangs on it: ``passkeys``. Every change writes an audit leaf in its own transaction; secrets are kept as digests.
+hangs on it: ``passkeys``, ``delegations``, ``hand_overs``. Every change writes an audit leaf in its own transaction; of secrets
+only digests are kept.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from argon2 import PasswordHasher
 from sqlalchemy.orm import Session
 
 from crypto.errors import Misconfigured
-from people.errors import RolesExclude
+from people.delegations import DelegationService
+from people.handover import HandOverService
 from people.models import AccountRow, DepartmentRow, SessionRow
 from people.passkeys import PasskeyService
-from people.room import account_of, bad_account, find, no_department
-from people.schemas import EXCLUSIVE_ROLES, ROLES, Account, ActorKind, Department
+from people.room import account_of, bad_account, checked_roles, find, no_department, reach
+from people.schemas import Account, ActorKind, Department
 from people.signing_in import SigningIn
 from people.tokens import Tokens
 from policies.limits import SESSION_IDLE, SESSION_LONGEST, SIGN_IN_FAILURES, SIGN_IN_LOCK
@@ -76,6 +78,14 @@ class AccountService(SigningIn, Tokens):
     def passkeys(self) -> PasskeyService:
         return PasskeyService(self.db, self.audit, self.region, base_url=self.base_url, any_port=self.any_port, now=self._now)
 
+    @cached_property
+    def delegations(self) -> DelegationService:
+        return DelegationService(self.db, self.audit, self.region, now=self._now)
+
+    @cached_property
+    def hand_overs(self) -> HandOverService:
+        return HandOverService(self.db, self.audit, self.region, self.delegations, now=self._now)
+
     # -- departments ----------------------------------------------------------------------------------------------------
 
     def create_department(
@@ -102,6 +112,36 @@ class AccountService(SigningIn, Tokens):
 
         return self._unique(create, name)
 
+    def change_department(
+        self, department: str, *, name: str | None = None, parent: str | None = None, actor: str, rule: str | None = None
+    ) -> Department:
+        """Another name, or another place in the tree; what is None stays.
+
+        :raises NoSuchDepartment: there is no such department or parent
+        :raises BadAccount: the name does not do, or the new parent lies below the department itself
+        :raises NameTaken: another department of the region has the name
+        """
+        if name is not None and not 1 <= len(name.strip()) <= 200:
+            raise bad_account("a department's name has 1 to 200 characters", "部门名称须为 1 至 200 个字符")
+
+        def change(session: Session) -> Department:
+            row = session.get(DepartmentRow, department)
+            if row is None or row.region != self.region:
+                raise no_department(department)
+            if parent is not None:
+                if session.get(DepartmentRow, parent) is None:
+                    raise no_department(parent)
+                if parent in reach(session, row.id):
+                    raise bad_account("a department cannot lie below itself", "部门不能隶属于自身或其下级部门")
+            before = row.parent_id
+            row.name, row.parent_id = name.strip() if name is not None else row.name, parent or row.parent_id
+            session.flush()
+            data = {"renamed": name is not None, "parent_before": before, "parent": row.parent_id}
+            self._leaf(session, "people.department-changed", actor, {"department": row.id}, data, rule)
+            return Department(row.id, row.name, row.uscc, row.parent_id)
+
+        return self._unique(change, name or department)
+
     def departments(self) -> list[Department]:
         """Every department of the region, oldest first."""
         with self.db.read() as session:
@@ -123,18 +163,21 @@ class AccountService(SigningIn, Tokens):
         kind: ActorKind = "staff",
         actor: str = "local-operator",
     ) -> Account:
-        """An account; staff need a password, systems have none and get tokens (:meth:`issue_token`).
+        """An account.
 
         :param name: 2 to 63 of ``a-z 0-9 . _ -``
-        :param password: 12 to 256 characters; nothing else is asked of it but not to contain the name
+        :param password: 12 to 256 characters; nothing else is asked of it but not to contain the name. None for a system, which
+            has tokens or keys, and for people who sign in elsewhere or with a passkey
         :raises BadAccount: name, password, kind or a role that does not exist
         :raises RolesExclude: two of officer, auditor, administrator
         :raises NameTaken: the name is in use
         """
         _check_name(name)
-        checked = _checked_roles(roles)
-        if kind not in ("staff", "system") or (kind == "staff") != (password is not None):
-            raise bad_account("staff sign in with a password, systems with tokens", "工作人员使用密码登录，系统使用令牌")
+        checked = checked_roles(roles)
+        if kind not in ("staff", "system") or (kind == "system" and password is not None):
+            raise bad_account(
+                "only staff sign in with a password; systems have tokens", "只有工作人员使用密码登录；系统使用令牌"
+            )
         hashed = self._hash(name, password) if password is not None else None
 
         def create(session: Session) -> Account:
@@ -174,17 +217,90 @@ class AccountService(SigningIn, Tokens):
             rows = session.execute(sa.select(AccountRow.id, AccountRow.display_name).where(AccountRow.id.in_(wanted)))
             return {row.id: row.display_name for row in rows}
 
-    def accounts(self, *, limit: int = 100, after: str | None = None) -> list[Account]:
-        """Accounts of the region by identifier; ``after`` is the last one already seen."""
-        statement = sa.select(AccountRow).where(AccountRow.region == self.region).order_by(AccountRow.id).limit(limit)
+    def accounts(
+        self,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        q: str = "",
+        role: str | None = None,
+        department: str | None = None,
+        status: str | None = None,
+        kind: str | None = None,
+    ) -> list[Account]:
+        """Accounts of the region by identifier; ``after`` is the last one already seen.
+
+        :param q: part of the sign-in name or of what the person is called
+        :param department: this one and those below it
+        """
+        wanted = sa.select(AccountRow).where(AccountRow.region == self.region).order_by(AccountRow.id).limit(limit)
         if after:
-            statement = statement.where(AccountRow.id > after)
+            wanted = wanted.where(AccountRow.id > after)
+        if q.strip():
+            part = "%" + re.sub(r"([%_\\])", r"\\\1", q.strip().lower()) + "%"
+            either = [sa.func.lower(one).like(part, escape="\\") for one in (AccountRow.name, AccountRow.display_name)]
+            wanted = wanted.where(sa.or_(*either))
+        if role:
+            wanted = wanted.where(sa.cast(AccountRow.roles, sa.String).contains(f'"{role}"', autoescape=True))
+        for column, value in ((AccountRow.status, status), (AccountRow.kind, kind)):
+            wanted = wanted.where(column == value) if value else wanted
         with self.db.read() as session:
-            return [account_of(session, row) for row in session.scalars(statement)]
+            if department:
+                wanted = wanted.where(AccountRow.department_id.in_(reach(session, department)))
+            return [account_of(session, row) for row in session.scalars(wanted)]
+
+    def colleagues(self, account: Account) -> list[Account]:
+        """Staff in service of the own department, those below it and the one right above, without the account itself."""
+        with self.db.read() as session:
+            near = set(reach(session, account.department))
+            own = session.get(DepartmentRow, account.department) if account.department else None
+            if own is not None and own.parent_id:
+                near.add(own.parent_id)
+            rows = session.scalars(
+                sa.select(AccountRow)
+                .where(
+                    AccountRow.region == self.region,
+                    AccountRow.kind == "staff",
+                    AccountRow.status == "active",
+                    AccountRow.id != account.id,
+                    AccountRow.department_id.in_(near),
+                )
+                .order_by(AccountRow.display_name)
+            )
+            return [account_of(session, row) for row in rows]
+
+    def change(
+        self,
+        name_or_id: str,
+        *,
+        display_name: str | None = None,
+        department: str | None = None,
+        actor: str,
+        rule: str | None = None,
+    ) -> Account:
+        """What the person is called, or which department they belong to; what is None stays.
+
+        :raises NoSuchDepartment: there is no such department
+        """
+        if display_name is not None and not 1 <= len(display_name.strip()) <= 200:
+            raise bad_account("a person's name has 1 to 200 characters", "姓名须为 1 至 200 个字符")
+
+        def change(session: Session) -> Account:
+            row = find(session, name_or_id)
+            if department is not None and session.get(DepartmentRow, department) is None:
+                raise no_department(department)
+            before = row.department_id
+            row.display_name = display_name.strip() if display_name is not None else row.display_name
+            row.department_id, row.updated_at = department or row.department_id, self._now()
+            data = {"renamed": display_name is not None, "department_before": before, "department": row.department_id}
+            self._leaf(session, "people.changed", actor, {"account": row.id}, data, rule)
+            return account_of(session, row)
+
+        return self.db.run(change)
 
     def set_roles(self, name_or_id: str, roles: Collection[str], *, actor: str) -> Account:
         """Replace the roles; open sessions have the new ones at once."""
-        checked = _checked_roles(roles)
+        checked = checked_roles(roles)
 
         def change(session: Session) -> Account:
             row = find(session, name_or_id)
@@ -229,19 +345,3 @@ def _check_name(name: str) -> None:
             "a name has 2 to 63 of the characters a-z, 0-9, dot, underscore and hyphen",
             "用户名须为 2 至 63 个字符，可用 a-z、0-9、点、下划线与连字符",
         )
-
-
-def _checked_roles(roles: Collection[str]) -> list[str]:
-    unknown = set(roles) - set(ROLES)
-    if unknown:
-        raise bad_account(
-            f"there is no role {', '.join(sorted(unknown))}; the roles are {', '.join(ROLES)}",
-            f"没有该角色；可用角色：{'、'.join(ROLES)}",
-        )
-    if len(EXCLUSIVE_ROLES & set(roles)) > 1:
-        raise RolesExclude(
-            "Officer, auditor and administrator exclude one another; give them to different people.",
-            "密钥管理员、审计员与系统管理员互斥；请分别授予不同人员。",
-            roles=sorted(EXCLUSIVE_ROLES & set(roles)),
-        )
-    return sorted(set(roles))

@@ -94,13 +94,29 @@ class StandIn(Principal, Protocol):
         ...
 
 
+class Ruling(str):
+    """A rule's ``@id`` that remembers in whose place it was met, so that no audit leaf that names the rule can forget it.
+
+    :ivar standing_in: ``{"on_behalf_of": account, "delegation": identifier}``, which ``store.audit`` adds to a leaf's subject;
+        {} for one's own right
+    """
+
+    __slots__ = ("standing_in",)
+    standing_in: dict[str, str]
+
+    def __new__(cls, rule: str, standing_in: Mapping[str, str] | None = None) -> Ruling:
+        made = super().__new__(cls, rule)
+        made.standing_in = dict(standing_in or {})
+        return made
+
+
 @dataclass(frozen=True)
 class Decision:
     """A decision and what made it.
 
     ``rule`` is the ``@id`` of the rule that permitted or forbade, else ``no-permit``, ``unknown-action`` or ``bad-facts``;
     ``missing`` the conditions that failed of the permit that came closest. ``on_behalf_of`` and ``delegation`` are set where
-    only a delegation allowed it: the audit leaf of what follows then carries :attr:`standing_in` among its subjects.
+    only a delegation allowed it; ``rule`` is then a :class:`Ruling` that says so to the audit log.
     """
 
     allowed: bool
@@ -117,7 +133,7 @@ class Decision:
 
     @property
     def standing_in(self) -> dict[str, str]:
-        """``{"on_behalf_of": account, "delegation": identifier}`` for the subject of an audit leaf; {} for one's own right."""
+        """``{"on_behalf_of": account, "delegation": identifier}``; {} for one's own right."""
         if self.on_behalf_of is None or self.delegation is None:
             return {}
         return {"on_behalf_of": self.on_behalf_of, "delegation": self.delegation}
@@ -215,7 +231,8 @@ class Authoriser:
         for one in () if own.allowed else stand_ins:
             found = self._decide(one, action, resource, context)
             if found.allowed:
-                return replace(found, on_behalf_of=one.on_behalf_of, delegation=one.delegation)
+                found = replace(found, on_behalf_of=one.on_behalf_of, delegation=one.delegation)
+                return replace(found, rule=Ruling(found.rule, found.standing_in))
         return own
 
     def _decide(

@@ -16,3 +16,5 @@ SIGN_IN_FAILURES: int = _DATA["sign_in"]["failures"]
 SIGN_IN_LOCK = timedelta(minutes=_DATA["sign_in"]["lock_minutes"])
 SESSION_IDLE = timedelta(minutes=_DATA["sign_in"]["session_idle_minutes"])
 SESSION_LONGEST = timedelta(hours=_DATA["sign_in"]["session_hours"])
+
+DELEGATION_LONGEST = timedelta(days=_DATA["people"]["delegation_days"])

@@ -156,10 +156,13 @@ class AuditLog:
         :param kind: what happened, ``room.verb`` (``seal.applied``)
         :param subject: the objects it speaks of, by name (``{"seal": "seal_…", "impression": "…"}``)
         :param data: plain JSON without floats: digests, numbers, codes; never a document, never personal data
-        :param rule: the policy rule that allowed it
+        :param rule: the policy rule that allowed it; one that was met in another's place (``policies.authorise.Ruling``) adds
+            ``on_behalf_of`` and ``delegation`` to the subject
         :raises NotCanonical: ``data`` has no canonical JSON
         """
         leaf_id, at = new_id("leaf"), self._now()
+        subject = {**subject, **getattr(rule, "standing_in", {})}
+        rule = str(rule) if rule is not None else None
         body = canonical_json(
             {
                 "v": 1,
@@ -169,7 +172,7 @@ class AuditLog:
                 "kind": kind,
                 "actor": actor,
                 "rule": rule,
-                "subject": dict(subject),
+                "subject": subject,
                 "data": dict(data),
             }
         )
