@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import accounts, applications, audit, ca, keys, licences, node, seals, trust
+from cli import accounts, applications, audit, ca, keys, licences, node, policy, seals, trust
 from cli import verify as verify_command
 from cli.state import STATE, default_home, default_lang
 from cli.usage import in_chinese, in_english
@@ -85,6 +85,7 @@ for _name, _module in (
     ("trust", trust.app),
     ("audit", audit.app),
     ("account", accounts.app),
+    ("policy", policy.app),
 ):
     app.add_typer(_module, name=_name)
 

@@ -177,6 +177,19 @@ class Rule:
         return self.actions is None or action in self.actions
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """A rule beside one request: each of its conditions in English and Chinese, and whether it holds."""
+
+    rule: Rule
+    needs: tuple[tuple[str, str, bool], ...]
+
+    @property
+    def failed(self) -> int:
+        """How many conditions do not hold."""
+        return sum(not met for _, _, met in self.needs)
+
+
 class Authoriser:
     """Decides by the rules in a folder, parsed once. One instance serves all threads.
 
@@ -270,6 +283,32 @@ class Authoriser:
     ) -> Decision:
         """:meth:`decide`, and :class:`NotAllowed` unless it allows."""
         return self.decide(actor, action, resource, context).require()
+
+    def weigh(
+        self,
+        actor: Principal,
+        action: str,
+        resource: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> list[Weighed]:
+        """Every rule that could permit ``action`` in this mode, each condition with whether it holds: what :meth:`decide`
+        leaves out. The one that comes closest is first. Forbidding rules that apply here come after the permits.
+        """
+        if action not in self.actions:
+            return []
+        request, entities = self._request(actor, action, resource or {}, context or {})
+        met = set(cedarpy.is_authorized(request, self._conditions, entities, schema=self._parsed_schema).diagnostics.reasons)
+        answer = cedarpy.is_authorized(request, self._set, entities, schema=self._parsed_schema)
+        permits, forbids = [], []
+        for rule in self.rules.values():
+            if not rule.covers(action) or rule.only not in (None, self.mode):
+                continue
+            if rule.effect == "permit":
+                needs = tuple((en, zh, f"{rule.id}#{number}" in met) for number, (en, zh) in enumerate(rule.needs))
+                permits.append(Weighed(rule, needs))
+            elif not answer.allowed and rule.id in answer.diagnostics.reasons:
+                forbids.append(Weighed(rule, ()))
+        return [*sorted(permits, key=lambda one: (one.failed, one.rule.id)), *forbids]
 
     # -- request --------------------------------------------------------------------------------------------------------
 
