@@ -31,7 +31,7 @@ class Place:
 _DESK = frozenset({"handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk"})
 
 PLACES = (
-    Place("verify", "/"),
+    Place("verify", "/verify"),
     Place("desk", "/desk", ("application.list",), _DESK),
     Place("register", "/register", ("impression.list",), _DESK | {"auditor"}),
     Place("officer", "/officer", ("key.list",), frozenset({"officer"})),

@@ -17,7 +17,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from api import history, navigation
+from api import history, navigation, training
 from api.auth import session_of
 from api.texts import LANGUAGES, text
 from formats.dates import BEIJING
@@ -44,7 +44,8 @@ def asset_version() -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates come from and how they are read: values are text, what is not there is an error."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(["html"]),
@@ -127,6 +128,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "account": account,
         "account_href": "/account" if "/account" in served else "/desk",
         "places": navigation.places(served, node.authoriser, account),
+        "strip": training.strip(request, node),
         "history": lambda subject: history.of(node, subject, lang),
         "csrf": session.csrf if session else "",
         "back": quote(request.url.path if request.method == "GET" else "/"),
@@ -134,7 +136,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "problem": None,
     }
     context.update(values)
-    html = _environment().get_template(template).render(context)
+    html = environment().get_template(template).render(context)
     response = HTMLResponse(html, status, {"Vary": "Cookie", "Content-Language": "zh-CN" if lang == "zh" else "en"})
     if request.query_params.get("lang") == lang:  # a link in a language: what follows it stays in that language
         remember_language(response, lang)

@@ -14,13 +14,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
+from ceremonies import training
+from ceremonies.forgery import tampered
 from ceremonies.node import Node
 from ceremonies.plain import plain
-from ceremonies.sample import APPROVER, REGISTRAR, sample_uscc
+from ceremonies.sample import APPROVER, EXAMPLES, REGISTRAR, sample_seal
 from crypto.errors import Forbidden, NotFound, XinyinError
 from people.schemas import Actor
-
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
 class Narrator(Protocol):
@@ -96,6 +96,7 @@ def run(node: Node, pdfs: Sequence[Path], narrator: Narrator) -> Outcome:
     story.verify_all()
     story.tamper()
     story.withdraw()
+    story.doors()
     node.audit.sequence(node.checkpoint_key())
     outcome.seconds = time.monotonic() - began
     return outcome
@@ -180,22 +181,26 @@ class _Story:
         self.node.licences.revoke(self.actor, self.licence_id, kind="撤销", effective=None, basis="演示：以欺骗手段取得登记")
         self._show("营业执照：撤销之后", "business licence: after withdrawal", self.licence_file, WITHDRAWN)
 
+    def doors(self) -> None:
+        self.tell.chapter("五扇门", "Five doors")
+        training.prepare(self.node)
+        self.tell.line(
+            "培训案例已备好：make serve 之后，在首页选一扇门进去",
+            "cases are prepared: after make serve, choose a door on the first page",
+        )
+
     # -- steps ----------------------------------------------------------------------------------------------------------
 
     def _seal(self, owner: str) -> dict[str, Any]:
-        uscc = sample_uscc(self.node.region, owner)
-        for seal in plain(self.node.seals.list(self.actor, limit=1000, cursor=None).items):
-            if seal["name"] == owner and seal["status"] == "in-force":
-                self.tell.line(f"{owner}：沿用已有印章 {seal['es_id']}", "it has its seal already")
-                return dict(seal)
-        seal = plain(
-            self.node.seals.create(self.actor, owner_name=owner, owner_uscc=uscc, name=owner, kind="statutory", sample=True)
-        )
+        seal, made = sample_seal(self.node, owner)
+        if not made:
+            self.tell.line(f"{owner}：沿用已有印章 {seal['es_id']}", "it has its seal already")
+            return seal
         self.tell.line(
             f"{owner}：印章编码 {seal['es_id']}；SM2、RSA、P-256 密钥各一对，均在令牌内生成",
             "its keys in SM2, RSA and P-256 were made inside the token",
         )
-        return dict(seal)
+        return seal
 
     def _apply(self, data: bytes, name: str, suite: str, format: str, level: str, place: Any) -> Path:
         _, sealed = self.node.seals.apply(
@@ -224,14 +229,6 @@ class _Story:
         path.write_bytes(data)
         self.outcome.files.append((path, zh, en))
         return path
-
-
-def tampered(data: bytes) -> bytes:
-    """A copy with one byte of the sealed content changed: inside the first stream, so that the file still opens."""
-    start = data.index(b"stream\n") + 7 if b"stream\n" in data else data.index(b"stream\r\n") + 8
-    end = data.index(b"endstream", start)
-    middle = (start + end) // 2
-    return data[:middle] + bytes([data[middle] ^ 0x01]) + data[middle + 1 :]
 
 
 def _example(name: str) -> bytes:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from ceremonies.plain import plain
 from formats.identifiers import uscc_check_char
 from people.demo import PERSONAS, create_demo_people, demo_passwords
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
 
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CITY = "云江市人民政府"
 APPROVER = "云江市行政审批局"
 REGISTRAR = "云江市市场监督管理局"
@@ -20,6 +23,17 @@ def sample_uscc(region: str, name: str) -> str:
     """A well-formed social credit code (GB 32100) of a sample organ; no real organ has one of these."""
     body = f"11{region}{_ORGANS[name]}5"
     return body + uscc_check_char(body)
+
+
+def sample_seal(node: Node, owner: str) -> tuple[dict[str, Any], bool]:
+    """The seal in force of a sample organ, and whether it was made just now."""
+    operator = node.actor(None)
+    for seal in plain(node.seals.list(operator, limit=1000, cursor=None).items):
+        if seal["name"] == owner and seal["status"] == "in-force":
+            return dict(seal), False
+    uscc = sample_uscc(node.region, owner)
+    made = node.seals.create(operator, owner_name=owner, owner_uscc=uscc, name=owner, kind="statutory", sample=True)
+    return dict(plain(made)), True
 
 
 def make_sample_people(node: Node) -> None:

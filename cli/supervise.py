@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.output import say
-from crypto.errors import Conflict, Unavailable, Usage
+from crypto.errors import Conflict, Unavailable, Usage, XinyinError
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -136,6 +136,7 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
     try:
         supervisor.start()
         _await_signer(node, supervisor)
+        _prepare_training(node)
         certificate = _certificate(home) if tls else None
         app = create_app(node, secure_cookies=tls)
         config = uvicorn.Config(
@@ -159,6 +160,20 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
         say("正在停止……", "Stopping…")
         supervisor.stop()
         node.close()
+
+
+def _prepare_training(node: Node) -> None:
+    """The five doors of the first page, where demo people are; a node without them serves all the same."""
+    from ceremonies import training
+    from people.demo import demo_passwords
+
+    if node.mode == "production" or training.prepared(node) or not demo_passwords(node.home / "secrets"):
+        return
+    say("正在准备演示与培训的案例……", "Preparing the cases of demo and training…")
+    try:
+        training.prepare(node)
+    except XinyinError as exc:
+        say(f"案例未能备好：{exc.message_zh}", f"The cases could not be prepared: {exc.message}", style="yellow")
 
 
 def _log_to(path: Path) -> None:

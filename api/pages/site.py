@@ -10,7 +10,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from api import render
 from api.auth import CurrentSession, node_of
+from api.pages.training import Judgement, doors
 from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
+from ceremonies.training import prepared
 from crypto.errors import NotFound, TooManyRequests, XinyinError
 from formats.dates import shown_time
 from policies.limits import DOCUMENT_BYTES
@@ -20,14 +22,14 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/")
 def first(request: Request, session: CurrentSession) -> Response:
-    """The first page: verify a document."""
-    return _verify_page(request)
+    """The first page: verify a document; in the demo, the five doors."""
+    return _verify_page(request) if prepared(node_of(request)) is None else doors(request)
 
 
 @router.get("/verify")
-def verify_again(request: Request) -> Response:
-    """The address that forms post to, opened by hand."""
-    return RedirectResponse("/", 303)
+def verify_page(request: Request, session: CurrentSession) -> Response:
+    """Verify a document."""
+    return _verify_page(request)
 
 
 @router.post("/verify")
@@ -67,8 +69,8 @@ def try_sample(request: Request, name: str) -> Response:
 
 
 @router.get("/verify/{name}")
-def result(request: Request, session: CurrentSession, name: str) -> Response:
-    """A kept result."""
+def result(request: Request, session: CurrentSession, name: str, said: Judgement | None = None) -> Response:
+    """A kept result; ``said`` is what somebody in training judged beforehand."""
     found = request.app.state.results.get(name)
     if found is None:
         raise NotFound("This result is not kept any more; verify the document again.", "该核验结果已不再保留，请重新核验文件。")
@@ -78,6 +80,7 @@ def result(request: Request, session: CurrentSession, name: str) -> Response:
         "result.html",
         verdict=verdict,
         now=at,
+        said=said,
         here="verify",
         licence_facts=licence_facts(verdict, render.language(request)),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ceremonies import demo
+from ceremonies.forgery import tampered
 from ceremonies.node import Node
 from ceremonies.sample import REGISTRAR
 from cli import storytelling
@@ -79,6 +80,6 @@ def test_a_verdict_that_was_not_expected_makes_the_demo_fail(monkeypatch: pytest
 
 def test_a_tampered_copy_differs_in_one_byte_and_still_opens() -> None:
     original = (EXAMPLES / "approval.pdf").read_bytes()
-    edited = demo.tampered(original)
+    edited = tampered(original)
     assert len(edited) == len(original)
     assert sum(a != b for a, b in zip(original, edited, strict=True)) == 1

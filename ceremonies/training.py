@@ -1,0 +1,130 @@
+"""The prepared cases of the demo's five doors; the same set is the training mode (培训模式).
+
+Every case is made by the real rooms: licences that are valid, expired, withdrawn, edited and forged; applications to seal that
+wait for somebody. Preparing looks for what it made before; ``fresh`` puts new cases beside the old ones. Never in production.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ceremonies.forgery import forge, tampered
+from ceremonies.node import Node
+from ceremonies.sample import EXAMPLES, REGISTRAR, sample_seal
+from crypto.errors import Forbidden
+from formats.dates import shown_time
+
+VERSION = 1
+_FILE = "cases.json"
+
+LICENCES = ("valid", "expired", "withdrawn", "edited", "forged")
+"""What a counter is shown, in the order of the lesson."""
+
+
+@dataclass
+class Cases:
+    """One prepared set.
+
+    :ivar set: which set it is: a number that grows when cases are prepared afresh
+    :ivar licences: by case, the file's name in the folder
+    :ivar code: what the valid licence's printed code leads to (after ``/v#``)
+    :ivar applications: by case, the identifier of the application to seal
+    :ivar track: by case, the code by which an applicant follows it
+    """
+
+    version: int = VERSION
+    set: int = 1
+    prepared_at: str = ""
+    licences: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+    applications: dict[str, str] = field(default_factory=dict)
+    track: dict[str, str] = field(default_factory=dict)
+
+
+def folder(node: Node) -> Path:
+    """Where the cases lie in the node's home."""
+    return node.home / "training"
+
+
+def prepared(node: Node) -> Cases | None:
+    """The newest prepared set; None on a production node and where none was prepared."""
+    path = folder(node) / _FILE
+    if node.mode == "production" or not path.is_file():
+        return None
+    found = json.loads(path.read_text("utf-8"))
+    return Cases(**found) if found.get("version") == VERSION else None
+
+
+def prepare(node: Node, *, fresh: bool = False) -> Cases:
+    """Prepare a set if there is none, or with ``fresh`` another one; takes a few seconds.
+
+    :raises Forbidden: the node is a production node
+    """
+    if node.mode == "production":
+        raise Forbidden("A production node has no training mode.", "生产节点没有培训模式。")
+    home = folder(node)
+    home.mkdir(mode=0o700, exist_ok=True)
+    with _alone(home):
+        before = prepared(node)
+        if before is not None and not fresh:
+            return before
+        cases = Cases(set=before.set + 1 if before else 1, prepared_at=shown_time(datetime.now(UTC)))
+        _licences(node, cases, home)
+        node.audit.sequence(node.checkpoint_key())
+        _write(home / _FILE, json.dumps(asdict(cases), ensure_ascii=False, indent=2).encode())
+    return cases
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One preparation at a time; a second one waits, and finds the work done."""
+    descriptor = os.open(home / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all."""
+    path.with_suffix(".new").write_bytes(data)
+    path.with_suffix(".new").replace(path)
+
+
+# -- licences: what shop owner and counter look at --------------------------------------------------------------------------
+
+
+def _licences(node: Node, cases: Cases, home: Path) -> None:
+    """Five licences of five shops, each with one thing to find out."""
+    operator = node.actor(None)
+    seal, _ = sample_seal(node, REGISTRAR)
+    today = datetime.now(UTC).date()
+    shops = json.loads((EXAMPLES / "training-shops.json").read_text("utf-8"))
+    made: dict[str, tuple[dict[str, Any], bytes]] = {}
+    for case in LICENCES:
+        data = dict(shops[case])
+        if case == "expired":
+            data["valid_to"] = (today - timedelta(days=40)).isoformat()
+        made[case] = node.licences.issue(
+            operator, "business-licence", data, seal_id=seal["id"], idempotency_key=f"training-{cases.set}-{case}"
+        )
+    withdrawn = made["withdrawn"][0]["id"]
+    if node.licences.show(operator, withdrawn)["status"] == "in-force":
+        node.licences.revoke(operator, withdrawn, kind="撤销", effective=None, basis="培训案例：以欺骗手段取得登记")
+    node.renew_trust()
+    documents = {case: document for case, (_, document) in made.items()}
+    documents["edited"] = tampered(documents["edited"])
+    documents["forged"] = forge(documents["forged"], REGISTRAR)
+    for number, case in enumerate(LICENCES, 1):
+        cases.licences[case] = f"licence-{number}.pdf"  # the name gives nothing away
+        _write(home / cases.licences[case], documents[case])
+    cases.code = str(made["valid"][0]["code"]).partition("#")[2]
