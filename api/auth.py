@@ -56,5 +56,16 @@ def caller(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | No
     return session.account
 
 
+def bearer_caller(
+    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
+) -> Actor | None:
+    """Who calls where nobody need say so: the account of a bearer token, None without one.
+
+    :raises Unauthenticated: a token that is not valid
+    """
+    return node_of(request).accounts.by_token(bearer.credentials) if bearer is not None else None
+
+
 Caller = Annotated[Actor, Depends(caller)]
 CurrentSession = Annotated[Session | None, Depends(session_of)]
+MaybeCaller = Annotated[Actor | None, Depends(bearer_caller)]

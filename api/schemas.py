@@ -192,3 +192,44 @@ class TrustListOut(Open):
     region: str | None = None
     sequence: int | None = None
     next_update: datetime | None = None
+
+
+class SubscriptionOut(Open):
+    """A system's subscription. ``status``: active or ended."""
+
+    id: str
+    status: str
+    account: str
+    url: str
+    audience: str
+    kinds: list[str]
+
+
+class DeliveryOut(Open):
+    """One event on its way to one receiver. ``status``: waiting, delivered or dead; ``id`` is the token's ``jti``."""
+
+    id: str
+    status: str
+    event: str
+    kind: str
+    attempts: int
+    error: str | None = None
+
+
+class EventOut(Open):
+    """Something that happened. ``seq`` grows by one an event of the region; null until the worker has numbered it."""
+
+    id: str
+    seq: int | None = None
+    at: datetime
+    kind: str
+    department: str | None = None
+    matter: str | None = None
+    subject: dict[str, str]
+    data: dict[str, Any]
+
+
+class KeySetOut(BaseModel):
+    """A JWK set (RFC 7517 §5)."""
+
+    keys: list[dict[str, Any]]

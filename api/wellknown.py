@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse, Response
 
 from api import metrics
 from api.auth import node_of
-from api.schemas import Health
+from api.schemas import Health, KeySetOut
 from crypto.errors import BadInput, NotFound, TooManyRequests
+from records.secevent import public_jwk
 
 router = APIRouter(tags=["well-known"])
 
@@ -72,6 +73,18 @@ def trust_list(request: Request) -> Response:
     if not path.is_file():
         raise NotFound("No trust list has been published yet.", "尚未发布信任列表。")
     return _der(path.read_bytes(), "application/jose", seconds=300)
+
+
+@router.get(
+    "/.well-known/jwks.json",
+    operation_id="receipt_keys",
+    response_model=KeySetOut,
+    summary="Keys of notices to other systems (JWK set, RFC 7517)",
+)
+def receipt_keys(request: Request) -> Response:
+    """Public halves of the receipt keys: that which signs, the next one, and those that signed before."""
+    keys = [public_jwk(key) for key in node_of(request).receipt_keys()]
+    return JSONResponse({"keys": keys}, media_type="application/jwk-set+json", headers={"Cache-Control": "public, max-age=300"})
 
 
 @router.get("/healthz", operation_id="health", response_model=Health, summary="The process answers")

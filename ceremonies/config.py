@@ -8,6 +8,7 @@ import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from crypto.errors import BadInput, Misconfigured, NotFound
 
@@ -85,6 +86,38 @@ class NodeConfig:
         text = (home / FILE).read_text("utf-8")
         _replace(home / FILE, re.sub(r"(?m)^founded\s*=.*$", "founded = true", text))
         return replace(self, founded=True)
+
+
+@dataclass(frozen=True)
+class CallBackConfig:
+    """``[call_backs]`` of node.toml: what the operator allows of receivers inside this network.
+
+    ``private_hosts`` may lie on private addresses and be reached without TLS; ``ca_file`` (PEM) is the root of their
+    certificates, beside the system's.
+    """
+
+    private_hosts: tuple[str, ...] = ()
+    ca_file: str | None = None
+
+    @classmethod
+    def load(cls, home: Path) -> CallBackConfig:
+        """:raises Misconfigured: not a list of host names, or no path"""
+        found = read_toml(home).get("call_backs", {})
+        hosts, ca_file = found.get("private_hosts", []), found.get("ca_file")
+        if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts) or not isinstance(ca_file, str | None):
+            raise Misconfigured(
+                f"[call_backs] in {home / FILE}: private_hosts is a list of host names, ca_file a path.",
+                f"{home / FILE} 的 [call_backs] 中，private_hosts 应为主机名列表，ca_file 应为文件路径。",
+            )
+        return cls(tuple(hosts), ca_file)
+
+
+def read_toml(home: Path) -> dict[str, Any]:
+    """The node's file as it is. :raises Misconfigured: it cannot be read"""
+    try:
+        return tomllib.loads((home / FILE).read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise Misconfigured(f"{home / FILE} cannot be read: {exc}", f"无法读取 {home / FILE}：{exc}") from exc
 
 
 def _replace(path: Path, text: str) -> None:

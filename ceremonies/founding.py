@@ -28,7 +28,7 @@ _MODE = 0o700
 """Of the home and everything in it: documents and registers hold personal data, so nobody else on the machine sees them."""
 
 
-_OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint)
+_OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint, KeyPurpose.receipt)
 """Keys of the node itself, P-256 as JOSE and the log's checkpoints want it; the CA and the licence issuers make their own."""
 
 
@@ -70,7 +70,7 @@ def _steps(node: Node, progress: Progress) -> None:
         "Founding the CAs: a root and an issuing CA for SM2, RSA and P-256, with OCSP, timestamp and seal-maker keys",
     )
     node.ca.found()
-    progress("生成信任列表与审计日志的密钥", "Making the keys of trust list and audit log")
+    progress("生成信任列表、审计日志与回执的密钥", "Making the keys of trust list, audit log and receipts")
     for purpose in _OWN_KEYS:
         _first_key(node, purpose)
     progress("发布信任列表", "Publishing the trust list")

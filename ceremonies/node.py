@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ceremonies.config import NodeConfig, NoNode
+from ceremonies.config import CallBackConfig, NodeConfig, NoNode
 from ceremonies.entries import LIST_LIFE, list_content
 from ceremonies.plain import plain
 from crypto.errors import XinyinError
+from crypto.suites import Suite
 from hsm.schemas import KeyPurpose
 from people.errors import NoSuchDepartment
 from people.schemas import Actor, local_operator
@@ -27,12 +29,15 @@ from store.outbox import Outbox
 
 if TYPE_CHECKING:
     from ca.service import CertificateAuthorityService
-    from crypto.keys import PublicKey
+    from crypto.keys import PublicKey, Signer
     from formats.auditlog import LogReport
     from formats.x509 import Certificate
     from hsm.service import KeyService
     from licences.service import LicenceService
     from people.service import AccountService
+    from records.delivery import Courier
+    from records.reliance import Reliances
+    from records.subscriptions import SubscriptionService
     from records.trace import Tracer
     from seals.service import SealService
     from trust.service import TrustService
@@ -166,6 +171,36 @@ class Node:
 
         return Tracer(self.db, self.region, self.audit, self.authoriser, self.seals, self.ca, self.blobs)
 
+    @cached_property
+    def subscriptions(self) -> SubscriptionService:
+        from records.subscriptions import SubscriptionService
+
+        allowed = CallBackConfig.load(self.home).private_hosts
+        return SubscriptionService(self.db, self.audit, self.authoriser, self.outbox, self.region, private_hosts=allowed)
+
+    @cached_property
+    def reliances(self) -> Reliances:
+        from records.reliance import Reliances
+
+        return Reliances(self.db, self.audit, self.region)
+
+    @cached_property
+    def courier(self) -> Courier:
+        from records.delivery import Courier
+
+        ca_file = CallBackConfig.load(self.home).ca_file
+        tls = None
+        if ca_file is not None:
+            tls = ssl.create_default_context()
+            tls.load_verify_locations(ca_file)
+        return Courier(
+            self.subscriptions,
+            issuer=self.config.base_url,
+            accounts=self.accounts.get,
+            signer=self.receipt_signer,
+            tls=tls,
+        )
+
     # -- people ---------------------------------------------------------------------------------------------------------
 
     def actor(self, account: str | None) -> Actor:
@@ -239,6 +274,17 @@ class Node:
         """The active audit-checkpoint key."""
         generation = self.keys.active_for(KeyPurpose.audit_checkpoint)
         return CheckpointKey(generation.id, self.keys.signer(generation.id, "checkpoint"))
+
+    def receipt_signer(self) -> Signer:
+        """The active receipt key, which signs notices to other systems."""
+        generation = self.keys.active_for(KeyPurpose.receipt)
+        return self.keys.signer(generation.id, "receipt")
+
+    def receipt_keys(self) -> list[PublicKey]:
+        """Every key whose notices are to be believed, newest first: the next one is announced before it signs."""
+        believed = ("staged", "active", "draining", "retired")
+        roles = self.keys.roles(KeyPurpose.receipt, Suite.P256)
+        return [g.public_key for role in roles for g in reversed(self.keys.generations(role.id)) if g.status in believed]
 
     def settle(self) -> None:
         """Number what is on record and waits, where no worker is there to do it: a node used by commands alone stays whole."""

@@ -54,6 +54,11 @@ def tasks(node: Node) -> list[Task]:
     ]
 
 
+def side_tasks(node: Node) -> list[Task]:
+    """What waits for others (receivers, file systems): each in a thread of its own, so that nothing of :func:`tasks` waits."""
+    return [Task("call-backs", 1.0, node.courier.work)]
+
+
 def revocation(node: Node) -> Callable[[], None]:
     """Renews CRLs and OCSP answers. What cannot be signed (a root whose token is logged out) is told once a day, not once a
     minute.
@@ -79,12 +84,21 @@ def run_worker(home: Path, *, stop: threading.Event | None = None) -> None:
             signal.signal(number, lambda *_: ending.set())
     node = Node.open(home, host=False)
     try:
-        due = tasks(node)
-        while not ending.is_set():
-            for task in due:
-                if ending.is_set():
-                    break
-                task.run_if_due(time.monotonic())
-            ending.wait(0.25)
+        sides = [threading.Thread(target=_loop, args=([task], ending), name=task.name) for task in side_tasks(node)]
+        for thread in sides:
+            thread.start()
+        _loop(tasks(node), ending)
+        for thread in sides:
+            thread.join()
     finally:
         node.close()
+
+
+def _loop(due: list[Task], ending: threading.Event) -> None:
+    """Run tasks whose time has come until the end."""
+    while not ending.is_set():
+        for task in due:
+            if ending.is_set():
+                break
+            task.run_if_due(time.monotonic())
+        ending.wait(0.25)

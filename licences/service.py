@@ -435,9 +435,11 @@ class LicenceService:
         if order.replaces is not None:
             self._check_may_change(session, order.replaces)
             self._event(session, order.replaces.id, SUPERSEDED, "变更", made.at, row.identifier, order.use.account)
+            self._tell(session, order.replaces, "licence.superseded", SUPERSEDED, made.at, replaced_by=row.id)
         if order.use.application is not None:
             self.seals.applications.use_up(session, order.use.application)
         self._audit_issue(session, order, made, row, impression.id, attempt)
+        self._tell(session, row, "licence.changed" if order.replaces else "licence.issued", IN_FORCE, made.at)
         return row.id
 
     def _audit_issue(
@@ -532,9 +534,16 @@ class LicenceService:
                 },
                 rule=rule,
             )
+            self._tell(session, row, f"{action}{'d' if action.endswith('e') else 'ed'}", state, moment)
 
         self.db.run(write)
         return self._shown(found)
+
+    def _tell(self, session: Session, row: LicenceRow, kind: str, state: str, since: datetime, **more: str) -> None:
+        """Tell other systems how a licence stands: its identifier and state, nothing of what it says."""
+        subject = {"licence": row.id, "impression": row.impression_id, "document": row.document_sha256}
+        told = {"status": state, "identifier": row.identifier, "effective_at": rfc3339(since), **more}
+        self.seals.outbox.add(session, kind, subject, told, department=row.issuer_uscc)
 
     # -- reading ----------------------------------------------------------------------------------------------------------
 

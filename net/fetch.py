@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -41,11 +41,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer with status 200; ``url`` is where it came from after redirects."""
+    """A whole answer; ``url`` is where it came from after redirects."""
 
     url: str
     content_type: str
     data: bytes
+    status: int = 200
 
 
 def system_resolver(host: str, port: int) -> Sequence[str]:
@@ -101,17 +102,36 @@ class Fetcher:
             f"该地址重定向超过 {limits.redirects} 次；未获取任何内容。",
         )
 
-    def post(self, url: str, data: bytes, *, content_type: str, accept: str = "*/*", limits: Limits | None = None) -> Answer:
-        """The answer to a POST; never redirected. Raises as :meth:`get`."""
+    def post(
+        self,
+        url: str,
+        data: bytes,
+        *,
+        content_type: str,
+        accept: str = "*/*",
+        limits: Limits | None = None,
+        statuses: Collection[int] = (200,),
+    ) -> Answer:
+        """The answer to a POST; never redirected. Raises as :meth:`get`.
+
+        :param statuses: which ones are an answer; any other is :class:`BadAnswer`
+        """
         limits = limits or self._limits
         headers = {"Accept": accept, "Content-Type": content_type}
-        answer = self._exchange("POST", url, headers, data, limits, time.monotonic() + limits.time)
+        answer = self._exchange("POST", url, headers, data, limits, time.monotonic() + limits.time, statuses)
         if isinstance(answer, Answer):
             return answer
         raise BadAnswer("The address redirects a request that must not be redirected.", "该地址对不可重定向的请求作了重定向。")
 
     def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], data: bytes | None, limits: Limits, deadline: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: bytes | None,
+        limits: Limits,
+        deadline: float,
+        statuses: Collection[int] = (200,),
     ) -> Answer | str:
         """One request: the answer, or where it redirects to."""
         parts, host, port = _parse(url)
@@ -137,7 +157,7 @@ class Fetcher:
                 found = {name.lower().decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
                 if response.status in _REDIRECTS and "location" in found:
                     return found["location"]
-                _check_answer(response.status, found, limits)
+                _check_answer(response.status, found, limits, statuses)
                 body = _read(response.iter_stream(), limits, deadline)
         except httpcore.TimeoutException as exc:
             raise _too_slow(host, limits) from exc
@@ -149,7 +169,7 @@ class Fetcher:
                 f"无法连接 {host}（{type(exc).__name__}）；请稍后重试。",
                 host=host,
             ) from exc
-        return Answer(target, found.get("content-type", "").partition(";")[0].strip().lower(), body)
+        return Answer(target, found.get("content-type", "").partition(";")[0].strip().lower(), body, response.status)
 
     def _checked_address(self, host: str, port: int, deadline: float) -> str:
         names = {host, f"{host}:{port}"} if port in _PORTS.values() else {f"{host}:{port}"}
@@ -241,6 +261,12 @@ def _remaining(deadline: float, late: type[httpcore.TimeoutException]) -> float:
     return left
 
 
+def endpoint(url: str) -> tuple[str, str, int]:
+    """Scheme, host name in lower case and port of an address that could be fetched. :raises BadAddress: it could not"""
+    parts, host, port = _parse(url)
+    return parts.scheme, host, port
+
+
 def _parse(url: str) -> tuple[SplitResult, str, int]:
     """Parts, host name in lower case, port.
 
@@ -276,8 +302,8 @@ def _is_public(text: str) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 
-def _check_answer(status: int, headers: Mapping[str, str], limits: Limits) -> None:
-    if status != 200:
+def _check_answer(status: int, headers: Mapping[str, str], limits: Limits, statuses: Collection[int]) -> None:
+    if status not in statuses:
         raise BadAnswer(f"The host answered with status {status}.", f"对方返回状态 {status}。", status=status)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadAnswer("The host sent a compressed answer, which was not asked for.", "对方返回了未请求的压缩内容。")

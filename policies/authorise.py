@@ -38,6 +38,8 @@ _RESOURCE_TYPES = {
     "trust": "TrustList",
     "people": "Person",
     "verify": "Document",
+    "subscription": "Subscription",
+    "event": "Event",
     "node": "Node",
 }
 

@@ -18,3 +18,9 @@ SESSION_IDLE = timedelta(minutes=_DATA["sign_in"]["session_idle_minutes"])
 SESSION_LONGEST = timedelta(hours=_DATA["sign_in"]["session_hours"])
 
 DELEGATION_LONGEST = timedelta(days=_DATA["people"]["delegation_days"])
+
+CALL_BACK_FIRST_PAUSE = timedelta(seconds=_DATA["call_backs"]["first_pause_seconds"])
+CALL_BACK_LONGEST_PAUSE = timedelta(seconds=_DATA["call_backs"]["longest_pause_seconds"])
+CALL_BACK_GIVE_UP = timedelta(hours=_DATA["call_backs"]["give_up_hours"])
+CALL_BACK_SECONDS: int = _DATA["call_backs"]["answer_seconds"]
+SUBSCRIPTIONS: int = _DATA["call_backs"]["subscriptions"]

@@ -1,5 +1,8 @@
-"""What is on record, held together: where a sealed document comes from, and whether the registers say what the audit log says.
+"""What is on record, held together, and told to others: where a sealed document comes from, and who is told what became of it.
 
-Receipts, enquiries between regions and evidence packages belong here too and are not built yet. Public names:
-:class:`records.trace.Tracer`, :func:`records.agreement.check`.
+:class:`records.trace.Tracer` and :func:`records.agreement.check` hold registers and audit log against each other. Events come
+out of :class:`store.outbox.Outbox`: :class:`records.subscriptions.SubscriptionService` keeps who asked for which,
+:class:`records.delivery.Courier` pushes each as a signed token (:mod:`records.secevent`) until it is taken or given up, and
+:class:`records.reliance.Reliances` remembers which system verified which document. Receipts, enquiries between regions and
+evidence packages belong here too and are not built yet.
 """

@@ -36,6 +36,7 @@ from store.blobs import Blobs
 from store.db import Database, utc_now
 from store.ids import new_id
 from store.intents import Attempt, IntentService, Outcome
+from store.outbox import Outbox
 from verify.schemas import SealStatus
 
 _CHANGES = {
@@ -74,6 +75,7 @@ class SealRegistry:
         self.ca = ca
         self.intents = intents
         self.audit = audit
+        self.outbox = Outbox(region, now=now)
         self.blobs = blobs
         self.authoriser = authoriser
         self.region = region
@@ -277,6 +279,8 @@ class SealRegistry:
                 data=data,
                 rule=rule,
             )
+            told = {"status": status, "es_id": seal.es_id, "reason": reason}
+            self.outbox.add(session, f"seal.{status}", {"seal": seal.id}, told, department=seal.owner_uscc)
 
         self.db.run(write)
         self._bring_certificates_along(actor, found.es_id, verb, reason)

@@ -359,9 +359,18 @@ class SealService(SealRegistry):
                 data={"reason": hashlib.sha256(reason.encode()).hexdigest(), "replaced_by": replaced_by},
                 rule=rule,
             )
+            self._tell(session, row, seal.owner_uscc)
             return row
 
         return _impression(self.db.run(write))
+
+    def _tell(self, session: Session, row: ImpressionRow, department: str) -> None:
+        """Tell other systems how a sealed document stands now; the reason is as public as the state."""
+        subject = {"impression": row.id, "seal": row.seal_id, "document": row.document_sha256}
+        if row.application_id:
+            subject["application"] = row.application_id
+        told = {"status": row.status, "reason": row.reason, "replaced_by": row.replaced_by}
+        self.outbox.add(session, f"impression.{row.status}", subject, told, department=department, matter=row.matter)
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 

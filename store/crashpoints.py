@@ -26,6 +26,8 @@ CRASH_POINTS: Final = (
     "audit.numbered",  # committed; the checkpoint is not signed yet
     "audit.checkpoint-signed",  # signed; no row holds it yet
     "audit.checkpoint-stored",  # stored; the witness file is a step behind
+    "call-back.handed-out-uncommitted",  # events numbered and deliveries written, not committed
+    "call-back.pushed",  # the receiver has answered; no row says so yet
 )
 
 _armed: dict[str, int] = {}

@@ -1,5 +1,5 @@
 """The resources under ``/api/v1``, one module each."""
 
-from api.routes import applications, licences, registers, seals, verifications
+from api.routes import applications, licences, links, registers, seals, verifications
 
-routers = (verifications.router, seals.router, applications.router, licences.router, registers.router)
+routers = (verifications.router, seals.router, applications.router, licences.router, registers.router, links.router)

@@ -33,7 +33,7 @@ KEY = SoftwareKey.generate(Suite.P256)
 DOCUMENT = b"approval of a fictitious matter"
 FORK = multiprocessing.get_context("fork")
 
-SEALING = [name for name in CRASH_POINTS if not name.startswith("audit.")]
+SEALING = [name for name in CRASH_POINTS if name.startswith(("blob.", "intent.", "signer."))]
 SEQUENCING = [name for name in CRASH_POINTS if name.startswith("audit.")]
 COMMITTED = {"intent.committed"}
 USED_BEFORE_DEATH = {

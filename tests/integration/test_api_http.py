@@ -109,6 +109,10 @@ CHANGING = [
     ("POST", "/api/v1/licences/any/suspend", {"json": {"basis": "x"}}),
     ("POST", "/api/v1/licences/any/resume", {"json": {"basis": "x"}}),
     ("POST", "/api/v1/licences/any/revoke", {"json": {"kind": "撤销", "basis": "x"}}),
+    ("POST", "/api/v1/subscriptions", {"json": {"url": "https://oa.example/"}}),
+    ("POST", "/api/v1/subscriptions/any/end", {}),
+    ("POST", "/api/v1/subscriptions/any/test", {}),
+    ("POST", "/api/v1/subscriptions/any/deliveries/any/retry", {}),
 ]
 READING = [
     ("GET", path, {})
@@ -129,6 +133,11 @@ READING = [
         "/api/v1/audit/any/proof",
         "/api/v1/audit-export",
         "/api/v1/trust-lists",
+        "/api/v1/subscriptions",
+        "/api/v1/subscriptions/any",
+        "/api/v1/subscriptions/any/deliveries",
+        "/api/v1/events",
+        "/api/v1/events/any",
     )
 ]
 
