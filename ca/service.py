@@ -130,16 +130,29 @@ class CertificateAuthorityService:
 
     def succeed_issuing(self, suite: Suite, generation: Generation) -> Authority:
         """A new issuing CA for a staged or active key of the same role; the old one signs no more certificates, but goes on
-        answering for those it signed. The root token must be logged in.
+        answering for those it signed. The root token must be logged in. Asked again after a crash, it finishes.
         """
-        old, root = self.register.current("issuing", suite), self.register.current("root", suite)
-        self._check_same_role(generation, old.generation_id)
-        made = self.issuing.found_authority("issuing", suite, generation, root)
+        return self._succeed("issuing", suite, generation)
 
-        def work(session: Session) -> None:
-            session.get_one(AuthorityRow, old.name).status = "retired"
+    def succeed_root(self, suite: Suite, generation: Generation) -> Authority:
+        """A new root for a staged or active key of the same role; the old one goes on signing its own list. Its issuing CA is
+        to be succeeded next. The root token must be logged in.
+        """
+        return self._succeed("root", suite, generation)
 
-        self.db.run(work)
+    def _succeed(self, kind: str, suite: Suite, generation: Generation) -> Authority:
+        made = next((a for a in self.register.authorities(kind) if a.generation_id == generation.id), None)
+        if made is None:
+            self._check_same_role(generation, self.register.current(kind, suite).generation_id)
+            root = self.register.current("root", suite) if kind == "issuing" else None
+            made = self.issuing.found_authority(kind, suite, generation, root)
+        older = [a.name for a in self.register.authorities(kind) if a.suite is suite and a.number < made.number]
+
+        def retire(session: Session) -> None:
+            for name in older:
+                session.get_one(AuthorityRow, name).status = "retired"
+
+        self.db.run(retire)
         self.revocation.refresh()
         return made
 
@@ -193,11 +206,18 @@ class CertificateAuthorityService:
                 status=found.status,
             )
         assert found.generation_id is not None
-        chosen = generation or self.keys.generation(found.generation_id)
-        self._check_same_role(chosen, found.generation_id)
+        return self.issue_like(found, generation or self.keys.generation(found.generation_id), actor=actor)
+
+    def issue_like(self, found: CertificateRecord, generation: Generation, *, actor: str = "system") -> Certificate:
+        """A certificate with the names, profile and esID of one of ours, whatever has become of that, for a key of its role.
+
+        :raises KeyNotInUse: the key is retired or destroyed, or another role's
+        """
+        assert found.generation_id is not None
+        self._check_same_role(generation, found.generation_id)
         subject = Subject.of(found.certificate)
-        subject = replace(subject, common_name=re.sub(r" G\d+$", f" G{chosen.number}", subject.common_name))
-        return self.issue(profile=found.profile, generation=chosen, subject=subject, es_id=found.es_id, actor=actor)
+        subject = replace(subject, common_name=re.sub(r" G\d+$", f" G{generation.number}", subject.common_name))
+        return self.issue(profile=found.profile, generation=generation, subject=subject, es_id=found.es_id, actor=actor)
 
     def certificates(self, generation_id: str) -> list[Certificate]:
         """Certificates of a key, newest first, whatever their state."""

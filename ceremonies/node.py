@@ -29,6 +29,7 @@ from store.outbox import Outbox
 
 if TYPE_CHECKING:
     from ca.service import CertificateAuthorityService
+    from ceremonies.rotation import Rotation
     from crypto.keys import PublicKey, Signer
     from formats.auditlog import LogReport
     from formats.x509 import Certificate
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from verify.trust import TrustedService, TrustList, TrustStore
 
 _MOST_DIFFERENCES = 1000
-_TABLES = ("store", "people", "hsm", "ca", "seals", "licences", "records")
+_TABLES = ("store", "people", "hsm", "ca", "seals", "licences", "records", "ceremonies")
 
 
 def import_tables() -> None:
@@ -233,6 +234,12 @@ class Node:
         from trust.service import TrustService
 
         return TrustService(self.home / "trust")
+
+    @cached_property
+    def rotation(self) -> Rotation:
+        from ceremonies.rotation import Rotation
+
+        return Rotation(self)
 
     def list_keys(self) -> list[dict[str, Any]]:
         """Every role with its generations, without anything secret."""

@@ -82,6 +82,8 @@ class Generation:
     created_at: datetime
     activated_at: datetime | None = None
     retired_at: datetime | None = None
+    draining_at: datetime | None = None
+    destroyed_at: datetime | None = None
 
     @property
     def status(self) -> str:

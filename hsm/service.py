@@ -416,6 +416,8 @@ def _generation(row: KeyGenerationRow, role: KeyRoleRow) -> Generation:
         created_at=row.created_at,
         activated_at=row.activated_at,
         retired_at=row.retired_at,
+        draining_at=row.draining_at,
+        destroyed_at=row.destroyed_at,
     )
 
 

@@ -23,7 +23,7 @@ from formats import codes, pdfa
 from formats.canonical import canonical_digest, rfc3339
 from formats.dates import BEIJING, shown_time
 from formats.identifiers import BadIdentifier, LicenceIdentifier
-from formats.x509 import Certificate, Subject
+from formats.x509 import Subject
 from licences.catalogue import CheckedData, LicenceType, catalogue, licence_type
 from licences.documents import Issuer, render
 from licences.events import (
@@ -168,15 +168,14 @@ class LicenceService:
         row = self._appointed(kind, seal["id"], lambda _: None)
         return {"type": kind.id, "issuer": row.issuer_name, "issuer_uscc": row.issuer_uscc, "seal_id": row.seal_id}
 
-    def issuers(self) -> list[tuple[str, Certificate]]:
-        """``(issuer's name, certificate)`` of the keys that sign codes, for the trust list."""
+    def issuing_roles(self) -> list[tuple[str, str]]:
+        """``(issuer's name, key role)`` of the keys that sign codes, for the trust list; one role once."""
         with self.db.read() as session:
-            rows = session.scalars(sa.select(AuthorityRow).where(AuthorityRow.region == self.region)).all()
-        return [
-            (row.issuer_name, certificate)
-            for row in rows
-            for certificate in self.seals.ca.certificates(self.keys.active(row.role_id).id)[:1]
-        ]
+            rows = session.scalars(
+                sa.select(AuthorityRow).where(AuthorityRow.region == self.region).order_by(AuthorityRow.created_at)
+            )
+            roles = {row.role_id: row.issuer_name for row in rows}
+        return [(name, role) for role, name in roles.items()]
 
     def _authority(self, kind: LicenceType, seal_id: str | None, permit: Callable[[str], object]) -> AuthorityRow:
         """Who issues this type: the organ of the seal named, the one appointed, else the only one that by its name does.

@@ -24,3 +24,8 @@ CALL_BACK_LONGEST_PAUSE = timedelta(seconds=_DATA["call_backs"]["longest_pause_s
 CALL_BACK_GIVE_UP = timedelta(hours=_DATA["call_backs"]["give_up_hours"])
 CALL_BACK_SECONDS: int = _DATA["call_backs"]["answer_seconds"]
 SUBSCRIPTIONS: int = _DATA["call_backs"]["subscriptions"]
+
+DRAIN = timedelta(seconds=_DATA["rotation"]["drain_seconds"])
+DISTRIBUTION = timedelta(hours=_DATA["rotation"]["distribution_hours"])
+WARN_BEFORE = timedelta(days=_DATA["rotation"]["warn_days"])
+SEAL_KEY_AGE = timedelta(days=_DATA["rotation"]["seal_key_days"])

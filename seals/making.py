@@ -138,8 +138,18 @@ class Workshop:
             profile="seal-holder", generation=generation, subject=subject, es_id=draft.es_id, days=VALIDITY.days
         )
 
-    def ses(self, seal: SealRow, picture: Picture, certificates: Sequence[Certificate]) -> bytes:
-        """The SESeal of GB/T 38540-2020, version 4: the seal with its SM2 certificate, signed by the seal maker's SM2 key."""
+    def ses(
+        self,
+        seal: SealRow,
+        picture: Picture,
+        certificates: Sequence[Certificate],
+        *,
+        valid: tuple[datetime, datetime] | None = None,
+    ) -> bytes:
+        """The SESeal of GB/T 38540-2020, version 4: the seal with its SM2 certificate, signed by the seal maker's SM2 key.
+
+        :param valid: from when to when it holds; by default as long as the seal
+        """
         maker, certificate = self._maker()
         info = ses.SealInfo(
             es_id=seal.es_id,
@@ -147,8 +157,8 @@ class Workshop:
             kind=2 if seal.kind == "personal" else 1,
             certificates=[c.der for c in certificates],
             created=self._now(),
-            valid_from=seal.valid_from,
-            valid_to=seal.valid_to,
+            valid_from=valid[0] if valid else seal.valid_from,
+            valid_to=valid[1] if valid else seal.valid_to,
             picture=ses.SealPicture("PNG", picture.png, round(picture.width_mm), round(picture.height_mm)),
         )
         signer = self.keys.signer(maker.id, "seal-maker")

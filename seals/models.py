@@ -65,6 +65,10 @@ class SealVersionRow(Base):
     ses_blob: Mapped[str | None] = mapped_column(DIGEST)
     """Null for a seal without an SM2 key: GB/T 38540 seals are made for SM2 here."""
     generation_ids: Mapped[list[str]]
+    record: Mapped[dict[str, Any] | None]
+    """备案: why it was made again, from when to when it holds, certificates, filing number; null for the first making."""
+    filing_blob: Mapped[str | None] = mapped_column(DIGEST)
+    """The document that goes to whoever keeps the file of seals."""
     created_at: Mapped[datetime]
 
 

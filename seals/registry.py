@@ -21,6 +21,7 @@ from seals.making import Made, Order, Workshop, picture_of
 from seals.models import SealEventRow, SealKeyRow, SealRow, SealVersionRow
 from seals.picture import KINDS, SAMPLE_MARK, Picture
 from seals.ports import Actor, Certificates
+from seals.remaking import Remaker
 from seals.schemas import (
     ApplicationNeeded,
     BadSeal,
@@ -83,6 +84,7 @@ class SealRegistry:
         self.applications = ApplicationService(db, audit, authoriser, region, now=now)
         self._workshop = Workshop(db, keys, ca, blobs, region, now)
         self._picture = lru_cache(maxsize=64)(self._load_picture)
+        self.remaker = Remaker(db, keys, ca, blobs, audit, self._workshop, self._picture, now)
 
     # -- registry -------------------------------------------------------------------------------------------------------
 
@@ -226,6 +228,7 @@ class SealRegistry:
                     "ses_sha256": v.ses_blob,
                     "generations": v.generation_ids,
                     "created_at": shown_time(v.created_at),
+                    **({"record": v.record} if v.record else {}),
                 }
                 for v in versions
             ],

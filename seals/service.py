@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from crypto.suites import Suite, default_scheme
 from formats.canonical import canonical_digest
 from formats.x509 import Certificate
+from hsm.errors import KeyStateForbids
 from seals.models import ImpressionRow, SealKeyRow, SealRow
 from seals.ports import Actor, Generation
 from seals.registry import SealRegistry
@@ -103,26 +104,48 @@ class SealService(SealRegistry):
         :raises XinyinError: by name, whatever :func:`seals.sealing.seal_pdf` finds wrong with document or place
         """
         digest = hashlib.sha256(document).hexdigest()
-        use = self.plan(
-            actor,
-            seal_id=seal_id,
-            format=format,
-            suite=suite,
-            level=level,
-            matter=matter,
-            application=application,
-            attended=attended,
-            document_sha256=digest,
-        )
+
+        def once() -> Result:
+            use = self.plan(
+                actor,
+                seal_id=seal_id,
+                format=format,
+                suite=suite,
+                level=level,
+                matter=matter,
+                application=application,
+                attended=attended,
+                document_sha256=digest,
+            )
+            return self._perform(actor, use, document, placement, digest, reason=reason, idempotency_key=idempotency_key)
+
+        try:
+            result = once()
+        except KeyStateForbids:  # the key retired between the plan and its use: the one that took over seals
+            result = once()
+        return result.result, self._artefact(result)
+
+    def _perform(
+        self,
+        actor: Actor,
+        use: SealUse,
+        document: bytes,
+        placement: AnyPlacement,
+        digest: str,
+        *,
+        reason: str | None,
+        idempotency_key: str | None,
+    ) -> Result:
+        """Intend, sign, commit: one use that was decided."""
         request = {
             "document": digest,
             "seal": use.seal.id,
             "format": use.format,
             "suite": use.suite.value,
-            "level": level,
+            "level": use.level,
             "placement": repr(placement),
-            "matter": matter,
-            "application": application,
+            "matter": use.matter,
+            "application": use.application,
             "reason": reason,
         }
         self.blobs.put(document)
@@ -137,7 +160,7 @@ class SealService(SealRegistry):
             self._audit_impression(session, use, row)
             return _impression(row)
 
-        result = self.intents.perform(
+        return self.intents.perform(
             account=actor.id,
             operation="seal.apply",
             key=idempotency_key,
@@ -147,7 +170,6 @@ class SealService(SealRegistry):
             work=work,
             commit=commit,
         )
-        return result.result, self._artefact(result)
 
     def plan(
         self,

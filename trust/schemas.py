@@ -25,7 +25,10 @@ class TrustedEntity:
 
 @dataclass(frozen=True)
 class ListContent:
-    """All that a list says. ``next_update`` None closes it: the region will publish no more (TS 119 602 §6.3.15)."""
+    """All that a list says. ``next_update`` None closes it: the region will publish no more (TS 119 602 §6.3.15).
+
+    ``next_keys`` are the fingerprints of keys that will sign later lists: whoever pinned the present one then takes them over.
+    """
 
     region: str
     name: str
@@ -35,9 +38,17 @@ class ListContent:
     entities: Sequence[TrustedEntity]
     domains: Sequence[str] = ()
     status_lists: Sequence[str] = field(default=())
+    next_keys: Sequence[str] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
         """The body that is signed."""
+        extension: dict[str, Any] = {
+            "region": self.region,
+            "domains": [*self.domains],
+            "status_lists": [*self.status_lists],
+        }
+        if self.next_keys:
+            extension["next_keys"] = [*self.next_keys]
         body: dict[str, Any] = {
             "ListAndSchemeInformation": {
                 "LoTEVersionIdentifier": 1,
@@ -48,9 +59,7 @@ class ListContent:
                 "SchemeTerritory": "CN",
                 "ListIssueDateTime": shown_time(self.issued),
                 "NextUpdate": shown_time(self.next_update) if self.next_update else None,
-                "SchemeExtensions": [
-                    {EXTENSION: {"region": self.region, "domains": [*self.domains], "status_lists": [*self.status_lists]}}
-                ],
+                "SchemeExtensions": [{EXTENSION: extension}],
             }
         }
         entities = [_entity(e) for e in self.entities if e.services]

@@ -100,7 +100,8 @@ class TrustService:
         return made
 
     def accept(self, data: bytes, *, pin: str | None = None, now: datetime | None = None) -> TrustList:
-        """Import another region's list, the first time with its fingerprint, later by the pin that is kept.
+        """Import another region's list, the first time with its fingerprint, later by the pin that is kept; a list signed by
+        the key that the last good one announced takes the pin over.
 
         A refused list changes nothing: the last good one stays in use.
 
@@ -109,7 +110,8 @@ class TrustService:
         :raises WrongRegion: the key is pinned for another region, or the region already has another key
         """
         pins = self._pins()
-        found = read_list(data, {*pins, *([pin] if pin else [])})
+        announced = self._announced(pins)
+        found = read_list(data, {*pins, *announced, *([pin] if pin else [])})
         known = pins.get(found.fingerprint)
         if known is not None and known["region"] != found.region:
             raise WrongRegion(
@@ -117,7 +119,8 @@ class TrustService:
                 f"该密钥固定用于地区 {known['region']}，而列表属于 {found.region}；请向该地区核实。",
             )
         other = next((f for f, p in pins.items() if p["region"] == found.region and f != found.fingerprint), None)
-        if other is not None and pin != found.fingerprint:
+        heir = other is not None and announced.get(found.fingerprint) == other
+        if other is not None and pin != found.fingerprint and not heir:
             raise WrongRegion(
                 f"Region {found.region} is pinned to another key ({other}); remove that pin first if the key was replaced.",
                 f"地区 {found.region} 已固定为另一密钥（{other}）；如密钥已更换，请先移除原有固定。",
@@ -126,7 +129,7 @@ class TrustService:
             raise TrustListRefused(
                 "The trust list is dated in the future; check the clocks.", "信任列表的签发时间在未来；请检查时钟。"
             )
-        self._check_order(found, known)
+        self._check_order(found, pins.get(other) if heir and other is not None else known)
         if other is not None:
             del pins[other]
         pins[found.fingerprint] = _pin(found, known)
@@ -161,6 +164,10 @@ class TrustService:
             for one in store.lists
         ]
         return items + [{"id": None, "status": "refused", "problem": p.to_dict()} for p in store.problems]
+
+    def _announced(self, pins: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Keys that the last good list of a region announced as its next, with the pinned key that did."""
+        return {key: one.fingerprint for one in self.store().lists if one.fingerprint in pins for key in one.next_keys}
 
     def _check_order(self, found: TrustList, known: dict[str, Any] | None) -> None:
         if known is None:

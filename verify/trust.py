@@ -92,7 +92,8 @@ class TrustedService:
 
 @dataclass(frozen=True)
 class TrustList:
-    """A list whose signature and pin were checked. ``fingerprint`` is the pinned one; ``next_update`` None means closed."""
+    """A list whose signature and pin were checked. ``fingerprint`` is the pinned one; ``next_update`` None means closed;
+    ``next_keys`` are the fingerprints that it announces for later lists."""
 
     region: str
     name: str
@@ -104,6 +105,7 @@ class TrustList:
     status_lists: tuple[str, ...]
     fingerprint: str
     jws: str = field(repr=False, default="")
+    next_keys: tuple[str, ...] = ()
 
     def state(self, at: datetime) -> str:
         """``current``, ``stale`` (past its next update) or ``closed`` (the region publishes no more)."""
@@ -188,6 +190,7 @@ def _body(body: Any, fingerprint: str, compact: str) -> TrustList:
             status_lists=tuple(str(s) for s in extension.get("status_lists", [])),
             fingerprint=fingerprint,
             jws=compact,
+            next_keys=tuple(str(k) for k in extension.get("next_keys", []) if re.fullmatch(r"[0-9a-f]{64}", str(k))),
         )
     except (KeyError, TypeError, ValueError, StopIteration, AttributeError, XinyinError) as exc:
         raise _refuse(f"its content cannot be read ({type(exc).__name__})", f"其内容无法读取（{type(exc).__name__}）") from exc

@@ -110,7 +110,9 @@ def test_the_printed_code_leads_to_verification_and_is_signed_by_the_issuer(
     licence, data = issued
     [found] = zxingcpp.read_barcodes(_page(data, dpi))
     code = codes.decode(found.text)
-    [(name, certificate)] = licences.issuers()
+    [(name, role)] = licences.issuing_roles()
+    seals = licences.seals
+    [certificate] = seals.ca.certificates(seals.keys.active(role).id)
     assert code.verify(certificate.public_key)
     assert name == code.claims.issuer
     assert (code.claims.subject, code.claims.holder) == (licence["identifier"], DATA["name"])
@@ -348,7 +350,7 @@ def test_whoever_may_not_issue_appoints_nobody_and_makes_no_key(world: World, li
     other = world.seal("云江市数据局", owner_uscc=APPROVALS, suites=("p256",))
 
     def appointed() -> tuple[int, int, list[str]]:
-        return _count(world, AuthorityRow), len(world.keys.roles), [name for name, _ in licences.issuers()]
+        return _count(world, AuthorityRow), len(world.keys.roles), [name for name, _ in licences.issuing_roles()]
 
     before = appointed()
     for actor in (staff("account_h", "handler"), staff("account_c", "licensing_clerk"), staff("account_a", "auditor")):
