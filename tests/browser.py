@@ -1,0 +1,94 @@
+"""A real Chromium for tests: contexts of a size, language and scheme, one-click personas, axe, and screenshots."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.node_home import Service
+from tests.npm_packages import node_modules
+
+CHROMIUM = shutil.which("chromium")
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """The browser; skips where Playwright is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Person:
+    """Somebody with a browser of their own. ``complaints`` collects script errors and refused resources."""
+
+    def __init__(self, browser: Any, service: Service, *, size: str = "desk", lang: str = "zh", scheme: str = "light") -> None:
+        width, height = SIZES[size]
+        # Passkeys need a host name: localhost is one, 127.0.0.1 is not.
+        self.base = service.url.replace("127.0.0.1", "localhost")
+        self.service = service
+        self.size = size
+        self.scheme = scheme
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True, reduced_motion="reduce"
+        )
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.speak(lang)
+
+    def speak(self, lang: str) -> None:
+        """Choose the language of what follows."""
+        self.lang = lang
+        self.context.add_cookies([{"name": "xinyin_lang", "value": lang, "url": self.base}])
+
+    def be(self, account: str | None) -> None:
+        """Be signed in as a demo account from now on, or as nobody."""
+        self.context.clear_cookies(name="xinyin_session")
+        if account is not None:
+            accounts = self.service.node.accounts
+            token = accounts.open_session(accounts.get(account)).token
+            self.context.add_cookies([{"name": "xinyin_session", "value": token, "url": self.base, "httpOnly": True}])
+
+    def go(self, path: str) -> Any:
+        """Open a page; the answer."""
+        return self.page.goto(self.base + path)
+
+    def shot(self, name: str) -> None:
+        """Leave a picture of the whole page in ``build/screenshots``."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        dark = "-dark" if self.scheme == "dark" else ""
+        self.page.screenshot(path=SCREENSHOTS / f"{name}-{self.lang}-{self.size}{dark}.png", full_page=True)
+
+    def fits(self) -> bool:
+        """Nothing needs scrolling sideways."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+    def violations(self) -> list[str]:
+        """What axe finds wrong with the page as it stands."""
+        self.page.evaluate(_axe())
+        found = self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        return [
+            f"{one['id']}: {one['help']} — " + "; ".join(" ".join(node["html"].split())[:160] for node in one["nodes"][:3])
+            for one in found["violations"]
+        ]
+
+    def close(self) -> None:
+        """Close this person's windows; there must have been no complaint."""
+        self.context.close()
+        assert self.complaints == []
+
+
+def _axe() -> str:
+    return (node_modules() / "axe-core" / "axe.min.js").read_text("utf-8")

@@ -1,0 +1,143 @@
+"""Every page, as every kind of person sees it: axe finds nothing, nothing runs over the edge, and it is light and quick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from api import pages
+from ceremonies import training
+from ceremonies.training import Cases
+from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
+from tests.node_home import Service, founded_home, serving
+
+pytestmark = needs_chromium
+
+Concrete = Callable[[Service, Cases], str | None]
+
+NO_PAGES: dict[str, str] = {
+    "/lang/{lang}": "a redirect",
+    "/try/{name}": "a redirect to a result",
+    "/training/case/{case}": "a redirect to a result",
+    "/training/step/{key}/{step}": "a redirect to where the step is done",
+    "/training/file/{case}.pdf": "a PDF",
+    "/desk/{impression_id}.pdf": "a PDF",
+}
+"""Addresses that answer GET with something else than a page."""
+
+EXAMPLES: dict[str, Concrete] = {
+    "/verify/{name}": lambda service, cases: _result(service, cases),
+    "/training/{key}": lambda service, cases: "/training/counter",
+}
+"""For an address with a name in it: a real one."""
+
+SEEN_BY: dict[str, str | None] = {
+    "/": None,
+    "/account": "handler",
+    "/audit": "auditor",
+    "/desk": "handler",
+    "/officer": "officer",
+    "/people": "admin",
+    "/register": "keeper",
+}
+"""Whose page it is; None: nobody needs to be signed in. By the longest prefix."""
+
+MAX_BYTES = 150_000
+"""Of a page with everything that it loads, unpacked."""
+
+
+def _result(service: Service, cases: Cases) -> str:
+    data = (training.folder(service.node) / cases.licences["withdrawn"]).read_bytes()
+    verdict = service.app.state.verifier.verify(data, name="licence.pdf")
+    return f"/verify/{service.app.state.results.put(verdict, '2026-11-22T01:30:00Z')}"
+
+
+def addresses() -> list[str]:
+    """The path of every page that is opened with GET."""
+    found = set()
+    for router in pages.routers():
+        found |= {route.path for route in router.routes if "GET" in getattr(route, "methods", ())}
+    return sorted(found - set(NO_PAGES))
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving(founded_home("pages")) as running:
+        running.seal()
+        training.prepare(running.node)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def people(browser: Any, service: Service) -> Iterator[list[Person]]:
+    """One at a desk reading Chinese by day, one on the telephone reading English by night."""
+    both = [
+        Person(browser, service, size="desk", lang="zh", scheme="light"),
+        Person(browser, service, size="phone", lang="en", scheme="dark"),
+    ]
+    yield both
+    for person in both:
+        person.close()
+
+
+@pytest.fixture(scope="module")
+def weights() -> Iterator[dict[str, Any]]:
+    """Filled by the tests; left beside the screenshots for the documentation."""
+    found: dict[str, Any] = {}
+    yield found
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    (SCREENSHOTS / "weights.json").write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+
+
+@pytest.mark.parametrize("address", addresses())
+def test_a_page_is_accessible_to_everyone_and_light(
+    service: Service, people: list[Person], weights: dict[str, Any], address: str
+) -> None:
+    cases = training.prepared(service.node)
+    assert cases is not None
+    if "{" in address and address not in EXAMPLES:
+        pytest.skip(f"say in EXAMPLES where {address} is found, or in NO_PAGES why not")
+    path = EXAMPLES[address](service, cases) if address in EXAMPLES else address
+    assert path is not None, f"there is no example of {address}"
+    whose = SEEN_BY[max((p for p in SEEN_BY if address.startswith(p)), key=len)]
+    for person in people:
+        person.be(whose)
+        answer = person.go(path)
+        assert answer.status == 200, f"{path} as {whose}: {answer.status}"
+        assert person.violations() == []
+        assert person.fits(), f"{path} needs scrolling sideways"
+        assert person.page.locator("h1").count() == 1
+        if person.size == "desk":
+            weights[address] = _weight(person)
+            assert weights[address]["bytes"] < MAX_BYTES
+
+
+def test_axe_would_say_so(people: list[Person]) -> None:
+    people[0].go("/verify")
+    people[0].page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<input><img src=/static/icon.svg>')"
+    )
+    assert {one.split(":")[0] for one in people[0].violations()} >= {"image-alt", "label"}
+
+
+def _weight(person: Person) -> dict[str, int]:
+    """Bytes of everything that the page loads (unpacked), and milliseconds until it can be used."""
+    return dict(
+        person.page.evaluate(
+            """() => {
+              const page = performance.getEntriesByType("navigation")[0];
+              const parts = performance.getEntriesByType("resource");
+              const bytes = parts.reduce((sum, part) => sum + part.decodedBodySize, page.decodedBodySize);
+              return { bytes, requests: parts.length + 1, interactive_ms: Math.round(page.domContentLoadedEventEnd) };
+            }"""
+        )
+    )
