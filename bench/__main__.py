@@ -43,11 +43,18 @@ def _token(seconds: float) -> Iterator[Row]:
     yield from tokens.rows(seconds)
 
 
+def _rotation(seconds: float) -> Iterator[Row]:
+    from bench import rotation
+
+    yield from rotation.rows(seconds)
+
+
 SECTIONS: dict[str, Section] = {
     "primitives": _primitives,
     "token": _token,
     "sealing": _sealing,
     "verification": _verification,
+    "rotation": _rotation,
 }
 
 
