@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from ceremonies.config import FILE, NodeConfig
 from ceremonies.node import Node
 from ceremonies.sample import make_sample_people
@@ -80,8 +82,22 @@ def _steps(node: Node, progress: Progress) -> None:
             "建立演示账户（随机密码，见 secrets/demo-accounts.json）", "Making demo accounts (random passwords in secrets/)"
         )
         make_sample_people(node)
+    _say_founded(node)
     progress("签署第一个审计检查点", "Signing the first audit checkpoint")
     node.audit.sequence(node.checkpoint_key())
+
+
+def _say_founded(node: Node) -> None:
+    """From this leaf on no step on a key passes as a part of the founding."""
+
+    def say(session: Session) -> None:
+        if not node.audit.has(session, "node.founded"):
+            subject, data = {"node": f"node_{node.region}"}, {"mode": node.mode, "quorum": node.approvals.needed}
+            node.audit.append(
+                session, kind="node.founded", actor="local-operator", subject=subject, data=data, rule="run-the-node"
+            )
+
+    node.db.run(say)
 
 
 def _first_key(node: Node, purpose: KeyPurpose) -> None:

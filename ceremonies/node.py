@@ -28,6 +28,8 @@ from store.intents import IntentService
 from store.outbox import Outbox
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from ca.service import CertificateAuthorityService
     from ceremonies.rotation import Rotation
     from crypto.keys import PublicKey, Signer
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from formats.x509 import Certificate
     from hsm.service import KeyService
     from licences.service import LicenceService
+    from people.approvals import ApprovalService
+    from people.gate import QuorumGate
     from people.service import AccountService
     from records.delivery import Courier
     from records.reliance import Reliances
@@ -142,7 +146,23 @@ class Node:
     def keys(self) -> KeyService:
         from hsm.service import KeyService
 
-        return KeyService.open(self.home, self.db, self.region, host=self._host, audit=self.audit)
+        return KeyService.open(self.home, self.db, self.region, host=self._host, audit=self.audit, gate=self.gate)
+
+    @cached_property
+    def approvals(self) -> ApprovalService:
+        from people.approvals import ApprovalService
+
+        return ApprovalService(self.db, self.audit, self.authoriser, self.region, passkeys=self.accounts.passkeys)
+
+    @cached_property
+    def gate(self) -> QuorumGate:
+        from people.gate import QuorumGate
+
+        return QuorumGate(self.approvals, founding=self._is_being_founded)
+
+    def _is_being_founded(self, session: Session) -> bool:
+        """Before the log says that the founding is over; ``node.toml`` alone does not make a node young again."""
+        return not self.config.founded and not self.audit.has(session, "node.founded")
 
     @cached_property
     def ca(self) -> CertificateAuthorityService:

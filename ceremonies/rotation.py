@@ -56,11 +56,14 @@ class Permit:
         statement: Mapping[str, Any],
         approval: str | None,
     ) -> tuple[str, dict[str, Any]]:
-        """The rule that allowed it, and the evidence of the approvals that it rests on ({} where the rule needs none).
+        """The rule that allowed it, and the approval that it rests on ({} where the rule needs none).
 
         :raises NotAllowed: the rules say no, with or without approvals
         """
-        return self._node.authorise(actor, action, dict(facts)), {}
+        under = self._node.gate.check(session, action, subject, statement, approval, actor=actor)
+        if under["approval"] is None:
+            return under["rule"], {}
+        return under["rule"], {"approval": under["approval"], "approval_digest": under["digest"]}
 
 
 class Rotation:
@@ -151,7 +154,6 @@ class Rotation:
 
         :raises StepRefused: the key before last has not finished
         """
-        role = self.node.keys.role(role_id)
         open_ = [g for g in self.node.keys.generations(role_id) if g.state is KeyState.draining]
         if open_:
             raise StepRefused(
@@ -159,8 +161,7 @@ class Rotation:
                 f"该用途的第 {open_[0].number} 代密钥尚在收尾；请先将其退役，再生成新密钥。",
                 generation=open_[0].id,
             )
-        self.node.authorise(actor, "key.stage", role_facts(role))
-        return self.node.keys.stage(role_id, actor=actor.id)
+        return self.node.keys.stage(role_id, actor=actor, approval=approval)
 
     def prove(self, actor: Actor, generation_id: str) -> Generation:
         """Have the key sign a test phrase and verify it.
@@ -278,8 +279,7 @@ class Rotation:
         generation = self._staged(generation_id, "activate")
         if not hurry:
             self._check_distributed(generation)
-        self.node.authorise(actor, "key.activate", key_facts(generation))
-        activated = self.node.keys.activate(generation_id, actor=actor.id)
+        activated = self.node.keys.activate(generation_id, actor=actor, approval=approval)
         if generation.purpose is KeyPurpose.trust_list:
             self.node.publish_trust()  # signed with the new key, whose coming the list before announced
         return activated
@@ -295,8 +295,7 @@ class Rotation:
             return generation
         if not now and generation.state is KeyState.draining:
             self._check_drained(generation)
-        self.node.authorise(actor, "key.retire", key_facts(generation))
-        return self.node.keys.retire(generation_id, actor=actor.id)
+        return self.node.keys.retire(generation_id, actor=actor, approval=approval)
 
     def destroy(self, actor: Actor, generation_id: str, *, approval: str | None = None) -> Generation:
         """Destroy the key in its token, for good.
@@ -307,8 +306,7 @@ class Rotation:
         if generation.state is KeyState.destroyed:
             return generation
         self._check_answers_no_more(generation)
-        self.node.authorise(actor, "key.destroy", key_facts(generation))
-        return self.node.keys.destroy(generation_id, actor=actor.id)
+        return self.node.keys.destroy(generation_id, actor=actor, approval=approval)
 
     # -- within -----------------------------------------------------------------------------------------------------------
 

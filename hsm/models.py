@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
@@ -66,6 +67,10 @@ class KeyGenerationRow(RegionMixin, Base):
     draining_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
     destroyed_at: Mapped[datetime | None]
+    made_under: Mapped[dict[str, Any] | None]
+    """What allowed the key to be made: ``{"rule", "approval"}``; on record before the token makes it."""
+    destroyed_under: Mapped[dict[str, Any] | None]
+    """The same for its end: the approval is spent before the token destroys the key, and a retry needs no other."""
 
 
 class KeyUseCountRow(Base):

@@ -10,15 +10,17 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from crypto.errors import BadInput
+from crypto.errors import BadInput, Misconfigured
 from crypto.keys import PublicKey
 from crypto.suites import Scheme, Suite, default_scheme
-from hsm import rules
+from hsm import rules, steps
 from hsm.config import MAIN, ROOT, load_config
 from hsm.errors import KeyMissing, KeyStateForbids, NoSuchGeneration, NoSuchRole, RoleExists, StandInRefused
+from hsm.gate import Gate, Step
 from hsm.models import KeyGenerationRow, KeyRoleRow, KeyUseCountRow
 from hsm.schemas import TRANSITIONS, Custodian, Generation, KeyPurpose, KeyRole, KeyState, Use
 from hsm.signer import open_custodian
+from policies.authorise import Principal
 from store.db import Database, utc_now
 from store.ids import new_id
 from store.intents import Attempt
@@ -63,6 +65,11 @@ class KeyService:
     :param custodian: opened when first needed: listing keys opens no token
     :param tokens: labels of the token for most keys and of the root CA's
     :param audit: where key events are written, in their own transactions; None leaves that to the caller
+    :param gate: decides on every step that makes, activates, retires or destroys a key, and spends the officers' approval of
+        it; None, outside production only, leaves deciding to the caller
+
+    Steps take the ``actor`` that the rules judge (``system`` is the node itself, in the course of something else that was
+    authorised) and the ``approval`` of officers where the rules want one; :meth:`foresee` tells what to ask them.
     """
 
     def __init__(
@@ -74,11 +81,13 @@ class KeyService:
         mode: str = "development",
         tokens: tuple[str, str] = (MAIN, ROOT),
         audit: Audit | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.db = db
         self.region = region
         self.mode = mode
         self.audit = audit
+        self.gate = gate
         self._tokens = tokens
         self._open: Callable[[], Custodian] | None = custodian if callable(custodian) else None
         self._custodian: Custodian | None = None if callable(custodian) else custodian
@@ -86,12 +95,22 @@ class KeyService:
         """As read while they were active; whether they still are is asked each time, all else holds for good."""
 
     @classmethod
-    def open(cls, home: Path, db: Database, region: str, *, host: bool = True, audit: Audit | None = None) -> KeyService:
+    def open(
+        cls,
+        home: Path,
+        db: Database,
+        region: str,
+        *,
+        host: bool = True,
+        audit: Audit | None = None,
+        gate: Gate | None = None,
+    ) -> KeyService:
         """The keys of a home. ``host=False`` where this process must hold no secrets (see
         :func:`hsm.signer.open_custodian`)."""
         config = load_config(home)
         tokens = (config.main_token, config.root_token)
-        return cls(db, lambda: open_custodian(home, host=host), region, mode=config.mode, tokens=tokens, audit=audit)
+        custodian = lambda: open_custodian(home, host=host)  # noqa: E731 - a sentence, not a function of its own
+        return cls(db, custodian, region, mode=config.mode, tokens=tokens, audit=audit, gate=gate)
 
     def close(self) -> None:
         if self._custodian is not None:
@@ -114,7 +133,8 @@ class KeyService:
         *,
         custody: str = "token",
         bits: int | None = None,
-        actor: str = "system",
+        actor: Principal | str = "system",
+        approval: str | None = None,
     ) -> KeyRole:
         """A role, or the one that is there with the same purpose, suite and name.
 
@@ -141,13 +161,15 @@ class KeyService:
             )
             row = session.scalars(statement).one_or_none()
             if row is None:
+                under = self._allow(session, steps.create(purpose, suite, name, custody, length), actor, approval)
                 row = KeyRoleRow(
                     id=new_id("role"), region=self.region, purpose=str(purpose), suite=str(suite), bits=length, name=name,
                     custody=custody, created_at=utc_now(),
                 )  # fmt: skip
                 session.add(row)
                 session.flush()
-                self._note(session, "key.role-created", actor, row.id, {"purpose": purpose, "suite": suite, "custody": custody})
+                data = {"purpose": str(purpose), "suite": str(suite), "custody": custody}
+                self._note(session, "key.role-created", actor, row.id, data, under)
             elif row.custody != custody or (bits is not None and row.bits != length):
                 raise RoleExists(
                     f"There is a {purpose} role {name!r} with another custody or key length; choose another name.",
@@ -222,12 +244,38 @@ class KeyService:
                 return self.active(role.id)
         raise _none_active(f"the purpose {purpose}")
 
-    def stage(self, role_id: str, *, actor: str = "system") -> Generation:
+    def foresee(self, action: str, target: str) -> Step:
+        """What a step would do now: to ask officers for their approval of it.
+
+        :param action: ``key.stage`` (``target`` is a role), ``key.activate``, ``key.retire`` or ``key.destroy`` (a generation)
+        :raises BadInput: another action
+        :raises KeyStateForbids: the key's state does not allow it
+        """
+        with self.db.read() as session:
+            if action == "key.stage":
+                role = _role_row(session, target)
+                return steps.stage(role, self._next_number(session, role.id), self._token_of(role))
+            row, role = _generation_rows(session, target)
+            if action == "key.activate":
+                _demand(row, KeyState.active)
+                return steps.activate(row, role, session.scalars(_in_state(role.id, KeyState.active)).one_or_none())
+            if action == "key.retire":
+                _demand(row, KeyState.retired)
+                return steps.retire(row, role)
+            if action == "key.destroy":
+                _demand(row, KeyState.destroyed)
+                return steps.destroy(row, role)
+        raise BadInput(
+            "The steps on a key are key.stage, key.activate, key.retire and key.destroy.",
+            "密钥操作步骤为 key.stage、key.activate、key.retire、key.destroy。",
+        )
+
+    def stage(self, role_id: str, *, actor: Principal | str = "system", approval: str | None = None) -> Generation:
         """Make the role's next key in its token, or finish and return the one that is staged already.
 
         The row is committed before the key is made, and names it: a crash between the two leaves no key that nothing names.
         """
-        generation_id = self.db.run(lambda session: self._stage_row(session, role_id))
+        generation_id = self.db.run(lambda session: self._stage_row(session, role_id, actor, approval))
         made = self.custodian.generate(generation_id)
 
         def work(session: Session) -> Generation:
@@ -235,37 +283,46 @@ class KeyService:
             if row.public_key is None:
                 row.public_key, row.token_model = made["spki"], str(made["model"])[:64]
                 data = {"role": role_id, "number": row.number, "fingerprint": PublicKey.from_spki(made["spki"]).fingerprint}
-                self._note(session, "key.staged", actor, generation_id, data)
+                self._note(session, "key.staged", actor, generation_id, data, row.made_under)
             return _generation(row, role)
 
         staged = self.db.run(work)
         self.custodian.refresh(generation_id)
         return staged
 
-    def _stage_row(self, session: Session, role_id: str) -> str:
+    def _next_number(self, session: Session, role_id: str) -> int:
+        last = session.scalar(sa.select(sa.func.max(KeyGenerationRow.number)).where(KeyGenerationRow.role_id == role_id))
+        return (last or 0) + 1
+
+    def _token_of(self, role: KeyRoleRow) -> str:
+        return self._tokens[1] if role.purpose == str(KeyPurpose.root_ca) else self._tokens[0]
+
+    def _stage_row(self, session: Session, role_id: str, actor: Principal | str, approval: str | None) -> str:
         role = session.scalars(sa.select(KeyRoleRow).where(KeyRoleRow.id == role_id).with_for_update()).one_or_none()
         if role is None:
             raise _no_such_role(role_id)
         waiting = session.scalars(_in_state(role_id, KeyState.staged)).first()
         if waiting is not None:
             return waiting.id
-        last = session.scalar(sa.select(sa.func.max(KeyGenerationRow.number)).where(KeyGenerationRow.role_id == role_id))
+        generation_id, number, token = new_id("key"), self._next_number(session, role_id), self._token_of(role)
+        under = self._allow(session, steps.stage(role, number, token), actor, approval, also={"key": generation_id})
         row = KeyGenerationRow(
-            id=new_id("key"),
+            id=generation_id,
             region=self.region,
             role_id=role_id,
-            number=(last or 0) + 1,
+            number=number,
             state=str(KeyState.staged),
             custody=role.custody,
-            token_label=self._tokens[1] if role.purpose == str(KeyPurpose.root_ca) else self._tokens[0],
+            token_label=token,
             key_id=secrets.token_hex(16),
             created_at=utc_now(),
+            made_under=under,
         )
         session.add(row)
         session.flush()
         return row.id
 
-    def activate(self, generation_id: str, *, actor: str = "system") -> Generation:
+    def activate(self, generation_id: str, *, actor: Principal | str = "system", approval: str | None = None) -> Generation:
         """Make a staged generation the role's active one; the one before it drains.
 
         :raises KeyStateForbids: it is not staged
@@ -277,12 +334,13 @@ class KeyService:
                 raise _never_made(generation_id)
             _demand(row, KeyState.active)
             before = session.scalars(_in_state(role.id, KeyState.active).with_for_update()).one_or_none()
+            under = self._allow(session, steps.activate(row, role, before), actor, approval)
             if before is not None:
                 _move(before, KeyState.draining)
                 session.flush()  # before the other becomes active: the database allows one
-                self._note(session, "key.draining", actor, before.id, {"role": role.id})
+                self._note(session, "key.draining", actor, before.id, {"role": role.id, "successor": row.id})
             _move(row, KeyState.active)
-            self._note(session, "key.activated", actor, row.id, {"role": role.id, "number": row.number})
+            self._note(session, "key.activated", actor, row.id, {"role": role.id, "number": row.number}, under)
             return _generation(row, role), before.id if before is not None else None
 
         generation, before = self.db.run(work)
@@ -290,29 +348,57 @@ class KeyService:
             self._forget(changed)
         return generation
 
-    def retire(self, generation_id: str, *, actor: str = "system") -> Generation:
+    def retire(
+        self,
+        generation_id: str,
+        *,
+        actor: Principal | str = "system",
+        approval: str | None = None,
+        compromised: bool = False,
+    ) -> Generation:
         """It signs no more (a CA's goes on signing CRLs and OCSP answers).
 
+        :param compromised: stop it at once under the rule for that, which waits for no quorum
         :raises KeyStateForbids: it is neither active nor draining
         """
-        return self._change(generation_id, KeyState.retired, "key.retired", actor)
 
-    def destroy(self, generation_id: str, *, actor: str = "system") -> Generation:
+        def work(session: Session) -> Generation:
+            row, role = _generation_rows(session, generation_id, lock=True)
+            _demand(row, KeyState.retired)
+            step = steps.stop(row, role) if compromised else steps.retire(row, role)
+            under = self._allow(session, step, actor, approval)
+            _move(row, KeyState.retired)
+            data = {"role": role.id, "number": row.number, "compromised": compromised}
+            self._note(session, "key.retired", actor, row.id, data, under)
+            return _generation(row, role)
+
+        changed = self.db.run(work)
+        self._forget(generation_id)
+        return changed
+
+    def destroy(self, generation_id: str, *, actor: Principal | str = "system", approval: str | None = None) -> Generation:
         """Destroy the key in its token. What it signed can still be verified; nothing more can be signed, CRLs included.
+
+        The approval is spent before the token acts, and the row remembers it: a retry after a crash needs no other.
 
         :raises KeyStateForbids: it is neither staged nor retired
         """
-        with self.db.read() as session:
-            _demand(_generation_rows(session, generation_id)[0], KeyState.destroyed)
-        self.custodian.destroy(generation_id)
-        return self._change(generation_id, KeyState.destroyed, "key.destroyed", actor)
 
-    def _change(self, generation_id: str, to: KeyState, kind: str, actor: str) -> Generation:
+        def allow(session: Session) -> None:
+            row, role = _generation_rows(session, generation_id, lock=True)
+            _demand(row, KeyState.destroyed)
+            if row.destroyed_under is None:
+                row.destroyed_under = self._allow(session, steps.destroy(row, role), actor, approval)
+
+        self.db.run(allow)
+        self.custodian.destroy(generation_id)
+
         def work(session: Session) -> Generation:
             row, role = _generation_rows(session, generation_id, lock=True)
-            _demand(row, to)
-            _move(row, to)
-            self._note(session, kind, actor, row.id, {"role": role.id, "number": row.number})
+            _demand(row, KeyState.destroyed)
+            _move(row, KeyState.destroyed)
+            data = {"role": role.id, "number": row.number}
+            self._note(session, "key.destroyed", actor, row.id, data, row.destroyed_under)
             return _generation(row, role)
 
         changed = self.db.run(work)
@@ -353,10 +439,40 @@ class KeyService:
             rows = session.scalars(sa.select(KeyUseCountRow).where(KeyUseCountRow.generation_id == generation_id))
             return {row.use: row.count for row in rows}
 
-    def _note(self, session: Session, kind: str, actor: str, subject: str, data: dict[str, Any]) -> None:
-        if self.audit is not None:
-            plain = {key: str(value) if isinstance(value, KeyPurpose | Suite) else value for key, value in data.items()}
-            self.audit.append(session, kind=kind, actor=actor, subject={"key": subject}, data=plain)
+    def _allow(
+        self,
+        session: Session,
+        step: Step,
+        actor: Principal | str,
+        approval: str | None,
+        *,
+        also: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Ask the gate, before anything is changed; what allowed the step."""
+        if self.gate is not None:
+            return self.gate.check(session, step.action, step.subject, step.statement, approval, actor=actor, also=also)
+        if self.mode == "production":
+            raise Misconfigured(
+                "Keys were opened without the gate that asks the officers; nothing is done to a key in production.",
+                "密钥服务未接入多人共管检查；生产模式下不执行任何密钥操作。",
+            )
+        return {"rule": None, "approval": None}
+
+    def _note(
+        self,
+        session: Session,
+        kind: str,
+        actor: Principal | str,
+        subject: str,
+        data: dict[str, Any],
+        under: dict[str, Any] | None = None,
+    ) -> None:
+        if self.audit is None:
+            return
+        who, under = actor if isinstance(actor, str) else actor.id, under or {}
+        if under.get("approval"):
+            data = {**data, "approval": under["approval"], "approval_digest": under["digest"]}
+        self.audit.append(session, kind=kind, actor=who, subject={"key": subject}, data=data, rule=under.get("rule"))
 
 
 def _bits(suite: Suite, bits: int | None) -> int:

@@ -18,6 +18,8 @@ PERSONAS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("keeper", "样本 印章管理员", ("seal_keeper",)),
     ("clerk", "样本 证照经办人", ("licensing_clerk",)),
     ("officer", "样本 密钥管理员", ("officer",)),
+    ("officer2", "样本 密钥管理员乙", ("officer",)),
+    ("officer3", "样本 密钥管理员丙", ("officer",)),
     ("auditor", "样本 审计员", ("auditor",)),
     ("admin", "样本 系统管理员", ("administrator",)),
 )

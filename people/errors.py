@@ -53,6 +53,48 @@ class NoSuchDepartment(NotFound):
     code = "no-such-department"
 
 
+class NoSuchApproval(NotFound):
+    """No approval of this region has this identifier."""
+
+    code = "no-such-approval"
+
+
+class NoSuchOfficerKey(NotFound):
+    """No key of an officer has this identifier."""
+
+    code = "no-such-officer-key"
+
+
+class OfficerKeyRefused(Conflict):
+    """A passkey or certificate that cannot be enrolled for approvals like this."""
+
+    code = "officer-key-refused"
+
+
+class AlreadyApproved(Conflict):
+    """This officer, or this key, has approved already: two of one are still one."""
+
+    code = "already-approved"
+
+
+class ApprovalClosed(Conflict):
+    """The approval was used, refused or withdrawn, or it expired."""
+
+    code = "approval-closed"
+
+
+class ApprovalShort(Forbidden):
+    """Not enough officers who are officers now have approved."""
+
+    code = "approval-short"
+
+
+class ApprovalForOther(Forbidden):
+    """What was approved is not what would happen."""
+
+    code = "approval-for-other"
+
+
 class NoDemoPeople(Forbidden):
     """Demo people do not exist in production."""
 

@@ -8,6 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from people.approval_models import ApprovalRow as ApprovalRow
+from people.approval_models import ApprovalSignatureRow as ApprovalSignatureRow
+from people.approval_models import OfficerKeyRow as OfficerKeyRow
 from store.db import Base, RegionMixin
 
 ID = sa.String(64)

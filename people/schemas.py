@@ -15,7 +15,8 @@ DELEGABLE_ROLES = frozenset({"handler", "reviewer", "signer_off", "seal_keeper",
 EXCLUSIVE_ROLES = frozenset({"officer", "auditor", "administrator"})
 """Nobody has two of these: who holds keys, who looks on and who makes accounts are three people."""
 
-ActorKind = Literal["local-operator", "staff", "system", "anonymous"]
+ActorKind = Literal["local-operator", "staff", "system", "node", "anonymous"]
+"""``node`` is the node itself, in the course of something that was authorised under another rule."""
 
 
 @dataclass(frozen=True)

@@ -29,3 +29,8 @@ DRAIN = timedelta(seconds=_DATA["rotation"]["drain_seconds"])
 DISTRIBUTION = timedelta(hours=_DATA["rotation"]["distribution_hours"])
 WARN_BEFORE = timedelta(days=_DATA["rotation"]["warn_days"])
 SEAL_KEY_AGE = timedelta(days=_DATA["rotation"]["seal_key_days"])
+
+APPROVALS_NEEDED: int = max(2, _DATA["approvals"]["needed"])
+"""Officers who must approve; a smaller number in the file counts as two."""
+APPROVAL_HOURS: int = _DATA["approvals"]["hours"]
+APPROVAL_LONGEST_HOURS: int = _DATA["approvals"]["longest_hours"]

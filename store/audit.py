@@ -381,6 +381,11 @@ class AuditLog:
             return None
         return parse_note(self.witness.read_text(encoding="utf-8"))[0]
 
+    def has(self, session: Session, kind: str) -> bool:
+        """Whether any leaf of this kind was written."""
+        found = sa.select(AuditLeafRow.id).where(AuditLeafRow.region == self.region, AuditLeafRow.kind == kind).limit(1)
+        return session.scalar(found) is not None
+
     # -- prove ----------------------------------------------------------------------------------------------------------
 
     def prove(self, leaf_id: str, *, since: str | None = None) -> dict[str, Any]:

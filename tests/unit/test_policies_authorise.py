@@ -82,7 +82,9 @@ def test_an_auditor_changes_nothing_whatever_else_the_account_may_be(development
 
 def test_in_production_keys_need_two_officers(development: Authoriser, production: Authoriser) -> None:
     officer = staff("officer")
-    assert development.decide(officer, "key.activate", {"region": REGION}).allowed
+    assert not development.decide(officer, "key.activate", {"region": REGION}).allowed
+    assert development.decide(local_operator(REGION), "key.activate", {"region": REGION}).rule == "keys-outside-production"
+    assert not production.decide(local_operator(REGION), "key.activate", {"region": REGION}).allowed
     assert not production.decide(officer, "key.activate", {"region": REGION}, {"approvals": 1}).allowed
     assert production.decide(officer, "key.activate", {"region": REGION}, {"approvals": 2}).rule == "keys-by-quorum"
     assert production.decide(officer, "key.compromise", {"region": REGION}).allowed
