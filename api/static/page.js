@@ -1,4 +1,5 @@
-// Small conveniences of every page: printing opens the details, and the print button prints.
+// Small conveniences of every page: printing opens the details, a place for files takes what is dropped on it, and long work
+// shows how far it is. Every page works without them.
 "use strict";
 (() => {
   function dress() {
@@ -6,7 +7,42 @@
       button.hidden = false;
       button.onclick = () => print();
     }
+    document.querySelectorAll(".filedrop").forEach(droppable);
+    document.querySelectorAll(".progress[data-follow]").forEach(follow);
   }
+
+  function droppable(zone) {
+    const input = zone.querySelector("input[type=file]");
+    const over = (on) => (event) => { event.preventDefault(); zone.classList.toggle("over", on); };
+    zone.ondragenter = zone.ondragover = over(true);
+    zone.ondragleave = over(false);
+    zone.ondrop = (event) => {
+      over(false)(event);
+      const dropped = new DataTransfer();
+      for (const file of event.dataTransfer.files) if (input.multiple || !dropped.files.length) dropped.items.add(file);
+      if (!dropped.files.length) return;
+      input.files = dropped.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+    };
+  }
+
+  // The same address again every two seconds, until the work it shows is done; then the page as it is by then.
+  function follow(box) {
+    box.querySelector(".no-script")?.remove();
+    const bar = box.querySelector("progress");
+    if (bar.value >= bar.max) return;
+    setTimeout(async () => {
+      try {
+        const answer = await fetch(box.dataset.follow, { headers: { Accept: "text/html" } });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const next = page.querySelector(".progress[data-follow]");
+        if (!next) { location.reload(); return; }
+        box.replaceWith(document.adoptNode(next));
+        follow(next);
+      } catch { follow(box); }
+    }, 2000);
+  }
+
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll(".signature details")) details.open = true;
   });
