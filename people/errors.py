@@ -153,3 +153,15 @@ class BadHandOver(BadInput):
     """A post that cannot be handed over like this."""
 
     code = "bad-hand-over"
+
+
+class BadClientKey(BadInput):
+    """A key that cannot be registered for a system."""
+
+    code = "bad-client-key"
+
+
+class NoSuchClientKey(NotFound):
+    """The system has no such key."""
+
+    code = "no-such-client-key"

@@ -1,8 +1,8 @@
 """Accounts and departments, and the one object through which other rooms reach everything about people.
 
 :class:`AccountService` signs in with passwords (``signing_in.py``) and knows bearer tokens (``tokens.py``). What else there is
-hangs on it: ``passkeys``, ``delegations``, ``hand_overs``. Every change writes an audit leaf in its own transaction; of secrets
-only digests are kept.
+hangs on it: ``passkeys``, ``clients`` (keys of systems), ``delegations``, ``hand_overs``. Every change writes an audit leaf in
+its own transaction; of secrets only digests are kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -29,6 +30,9 @@ from policies.limits import SESSION_IDLE, SESSION_LONGEST, SIGN_IN_FAILURES, SIG
 from store.audit import AuditLog
 from store.db import Database, utc_now
 from store.ids import new_id
+
+if TYPE_CHECKING:
+    from people.clients import ClientKeyService
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}\Z")
 LEAST_IDLE = timedelta(minutes=10)
@@ -81,6 +85,13 @@ class AccountService(SigningIn, Tokens):
     @cached_property
     def delegations(self) -> DelegationService:
         return DelegationService(self.db, self.audit, self.region, now=self._now)
+
+    @cached_property
+    def clients(self) -> ClientKeyService:
+        # Authlib is loaded where it is used: every command of the service opens the accounts.
+        from people.clients import ClientKeyService
+
+        return ClientKeyService(self.db, self.audit, self.region, base_url=self.base_url, now=self._now)
 
     @cached_property
     def hand_overs(self) -> HandOverService:

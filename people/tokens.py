@@ -60,10 +60,14 @@ class Tokens(Room):
         )
 
     def tokens(self, name_or_id: str) -> list[ApiToken]:
-        """An account's tokens, oldest first, without their secrets."""
+        """The tokens made for an account, oldest first, without their secrets; those given for an assertion are not listed."""
         with self.db.read() as session:
             account = find(session, name_or_id)
-            rows = session.scalars(sa.select(ApiTokenRow).where(ApiTokenRow.account_id == account.id).order_by(ApiTokenRow.id))
+            rows = session.scalars(
+                sa.select(ApiTokenRow)
+                .where(ApiTokenRow.account_id == account.id, ApiTokenRow.key_id.is_(None))
+                .order_by(ApiTokenRow.id)
+            )
             return [_api_token(row, self._now()) for row in rows]
 
     def revoke_token(self, token_id: str, *, actor: str) -> None:
