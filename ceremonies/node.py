@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from licences.service import LicenceService
     from people.approvals import ApprovalService
     from people.gate import QuorumGate
+    from people.oidc import OidcService
     from people.service import AccountService
     from records.delivery import Courier
     from records.reliance import Reliances
@@ -141,6 +142,13 @@ class Node:
 
         development = self.mode != "production"
         return AccountService(self.db, self.audit, self.region, base_url=self.config.base_url, any_port=development)
+
+    @cached_property
+    def oidc(self) -> OidcService | None:
+        """Where staff sign in besides here, if node.toml names a provider."""
+        from ceremonies.signin import provider
+
+        return provider(self)
 
     @cached_property
     def keys(self) -> KeyService:

@@ -80,9 +80,12 @@ class Fetcher:
         self._resolve = resolver
         self._tls = tls
 
-    def get(self, url: str, *, accept: str = "*/*", limits: Limits | None = None) -> Answer:
+    def get(
+        self, url: str, *, accept: str = "*/*", limits: Limits | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """The answer to a GET.
 
+        :param headers: further ones; with them nothing is redirected, so that no secret goes where it was not meant to
         :raises BadAddress: no http or https address
         :raises AddressRefused: the host is not among those allowed, or lies on a private address
         :raises AnswerTooSlow: not whole within the time limit
@@ -93,13 +96,14 @@ class Fetcher:
         limits = limits or self._limits
         deadline = time.monotonic() + limits.time
         for _ in range(limits.redirects + 1):
-            answer = self._exchange("GET", url, {"Accept": accept}, None, limits, deadline)
+            answer = self._exchange("GET", url, {"Accept": accept, **(headers or {})}, None, limits, deadline)
             if isinstance(answer, Answer):
                 return answer
+            if headers:
+                break
             url = urljoin(url, answer)
         raise BadAnswer(
-            f"The address redirects more than {limits.redirects} times; nothing was fetched.",
-            f"该地址重定向超过 {limits.redirects} 次；未获取任何内容。",
+            "The address redirects more often than is allowed; nothing was fetched.", "该地址重定向次数过多；未获取任何内容。"
         )
 
     def post(
@@ -111,14 +115,15 @@ class Fetcher:
         accept: str = "*/*",
         limits: Limits | None = None,
         statuses: Collection[int] = (200,),
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """The answer to a POST; never redirected. Raises as :meth:`get`.
 
         :param statuses: which ones are an answer; any other is :class:`BadAnswer`
         """
         limits = limits or self._limits
-        headers = {"Accept": accept, "Content-Type": content_type}
-        answer = self._exchange("POST", url, headers, data, limits, time.monotonic() + limits.time, statuses)
+        sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
+        answer = self._exchange("POST", url, sent, data, limits, time.monotonic() + limits.time, statuses)
         if isinstance(answer, Answer):
             return answer
         raise BadAnswer("The address redirects a request that must not be redirected.", "该地址对不可重定向的请求作了重定向。")

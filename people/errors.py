@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto.errors import BadInput, Conflict, Forbidden, NotFound, TooManyRequests, Unauthenticated
+from crypto.errors import BadInput, Conflict, Forbidden, NotFound, TooManyRequests, Unauthenticated, Unavailable
 
 
 class BadCredentials(Unauthenticated):
@@ -165,3 +165,27 @@ class NoSuchClientKey(NotFound):
     """The system has no such key."""
 
     code = "no-such-client-key"
+
+
+class NoSuchIdentity(NotFound):
+    """Nobody of this identifier signed in at the provider."""
+
+    code = "no-such-identity"
+
+
+class NotBoundYet(Forbidden):
+    """Signed in at the provider, and bound to no account here."""
+
+    code = "not-bound-yet"
+
+
+class ProviderRefused(Unauthenticated):
+    """The OpenID provider said no, or what it says does not hold."""
+
+    code = "provider-refused"
+
+
+class ProviderUnavailable(Unavailable):
+    """The OpenID provider does not answer sensibly."""
+
+    code = "provider-unavailable"

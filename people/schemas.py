@@ -180,6 +180,11 @@ class Identity:
     account: str | None
     created_at: datetime
 
+    @property
+    def code(self) -> str:
+        """Six characters to say over the telephone, so that the administrator finds the right request."""
+        return self.id[-6:].upper()
+
 
 @dataclass(frozen=True)
 class ClientKey:

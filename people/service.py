@@ -1,8 +1,8 @@
 """Accounts and departments, and the one object through which other rooms reach everything about people.
 
 :class:`AccountService` signs in with passwords (``signing_in.py``) and knows bearer tokens (``tokens.py``). What else there is
-hangs on it: ``passkeys``, ``clients`` (keys of systems), ``delegations``, ``hand_overs``. Every change writes an audit leaf in
-its own transaction; of secrets only digests are kept.
+hangs on it: ``passkeys``, ``clients`` (keys of systems), ``identities`` (at an OpenID provider), ``delegations``,
+``hand_overs``. Every change writes an audit leaf in its own transaction; of secrets only digests are kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from crypto.errors import Misconfigured
 from people.delegations import DelegationService
 from people.handover import HandOverService
+from people.identities import IdentityService
 from people.models import AccountRow, DepartmentRow, SessionRow
 from people.passkeys import PasskeyService
 from people.room import account_of, bad_account, checked_roles, find, no_department, reach
@@ -33,6 +34,7 @@ from store.ids import new_id
 
 if TYPE_CHECKING:
     from people.clients import ClientKeyService
+    from people.oidc import OidcService, OidcSettings, Web
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,62}\Z")
 LEAST_IDLE = timedelta(minutes=10)
@@ -92,6 +94,16 @@ class AccountService(SigningIn, Tokens):
         from people.clients import ClientKeyService
 
         return ClientKeyService(self.db, self.audit, self.region, base_url=self.base_url, now=self._now)
+
+    @cached_property
+    def identities(self) -> IdentityService:
+        return IdentityService(self.db, self.audit, self.region, now=self._now)
+
+    def oidc(self, settings: OidcSettings, web: Web) -> OidcService:
+        """Sign-in at the OpenID provider of these settings."""
+        from people.oidc import OidcService
+
+        return OidcService(self.db, self.audit, self.region, settings, web, self.identities, now=self._now)
 
     @cached_property
     def hand_overs(self) -> HandOverService:
