@@ -53,6 +53,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.state.verifier = VerifierPool(node)
     app.state.tsa_limit = RateLimit(per_second=20, burst=40)
     app.state.signin_limit = RateLimit(per_second=1, burst=10)
+    app.state.token_limit = RateLimit(per_second=2, burst=60)
     app.add_middleware(BodyLimit, limit=body_limit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured)

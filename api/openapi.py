@@ -44,7 +44,8 @@ def _correct(operation: dict[str, Any]) -> None:
     """Errors are problem documents and nothing else; what is binary says so."""
     responses = operation["responses"]
     for status, response in responses.items():
-        if status == "default" or (status.isdigit() and int(status) >= 400 and operation["operationId"] != "ready"):
+        own = operation["operationId"] == "ready" or (operation["operationId"] == "oauth_token" and status in ("400", "401"))
+        if status == "default" or (status.isdigit() and int(status) >= 400 and not own):
             response["content"] = _PROBLEM
     if operation["operationId"] in _WELL_KNOWN:
         asked, answered = _WELL_KNOWN[operation["operationId"]]

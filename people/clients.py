@@ -36,7 +36,9 @@ from store.ids import new_id
 ALGORITHMS = ("ES256", "ES384", "ES512", "PS256", "RS256", "EdDSA", "Ed25519")
 METHOD = "private_key_jwt"
 LASTS = timedelta(minutes=10)
-"""How long a token lasts, and how far ahead an assertion may expire: its jti must be remembered until then."""
+"""How long a token lasts."""
+AHEAD = timedelta(hours=1)
+"""How far ahead an assertion may expire: its ``jti`` is remembered until then."""
 _LEEWAY = 60
 _RSA_BITS = 2048
 
@@ -239,7 +241,7 @@ class _Request(OAuth2Request):  # type: ignore[misc]
 
 
 class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
-    """RFC 7523 §3 as this node has it: listed algorithms only, ten minutes at most, once."""
+    """RFC 7523 §3 as this node has it: listed algorithms only, an hour at most, once."""
 
     CLIENT_AUTH_METHOD = METHOD
 
@@ -271,9 +273,9 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
                 description="The assertion's signature does not verify with a key of this client."
             ) from exc
         expires = token.claims.get("exp")
-        latest = self._keys._now().timestamp() + LASTS.total_seconds() + _LEEWAY
+        latest = self._keys._now().timestamp() + AHEAD.total_seconds() + _LEEWAY
         if not isinstance(expires, int | float) or expires > latest:
-            raise InvalidClientError(description="The assertion must expire within ten minutes.")
+            raise InvalidClientError(description="The assertion must expire within an hour.")
         self.verify_claims(token.claims)
         return dict(token.claims)
 

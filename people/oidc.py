@@ -1,9 +1,9 @@
 """Signing in at an OpenID provider (OpenID Connect Core 1.0, authorization code flow with PKCE).
 
 Any provider that publishes its metadata will do. Authlib makes the requests and judges the ID token, joserfc checks its
-signature; this module keeps ``state``, ``nonce`` and the PKCE verifier between the two halves, and finds the account. An account
-is bound by an administrator to issuer and subject, never found by a name or an address: those change hands. Somebody who is not
-bound yet leaves a request that an administrator sees.
+signature; this module keeps ``state``, ``nonce`` and the PKCE verifier between the two halves, and finds the account. That one
+is bound by an administrator to issuer and subject, never found by a name or an address: those change hands. Somebody who is
+not bound yet leaves a request that an administrator sees.
 """
 
 from __future__ import annotations
