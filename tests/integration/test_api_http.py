@@ -479,6 +479,8 @@ def test_the_openapi_document_names_every_operation_once(service: Service) -> No
     assert described["components"]["schemas"]["Problem"]
     for op in operations:
         for status, response in op["responses"].items():
+            if op["operationId"] == "oauth_token" and status in ("400", "401"):
+                continue  # an error of RFC 6749
             if status == "default" or (status >= "400" and op["operationId"] != "ready"):
                 assert list(response["content"]) == ["application/problem+json"], (op["operationId"], status)
             else:
