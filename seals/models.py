@@ -88,12 +88,21 @@ class SealEventRow(Base):
 
 
 class ApplicationRow(RegionMixin, Base):
-    """An application 申请 to make a seal, use one, or issue a licence; handled 经办 by one, signed off 签发 by another."""
+    """An application 申请 to make a seal, use one, or issue a licence; handled 经办 by one, signed off 签发 by another.
+
+    Which states follow one another is in :mod:`seals.workflow.states`. Whatever changes what was applied for begins a new
+    round: steps and documents belong to a round, and those of earlier rounds stay as they were.
+    """
 
     __tablename__ = "applications"
     __table_args__ = (
-        sa.CheckConstraint("status IN ('submitted', 'signed-off', 'refused', 'used')", name="status"),
+        sa.CheckConstraint(
+            "status IN ('submitted', 'returned', 'signed-off', 'refused', 'withdrawn', 'used', 'sealed', 'delivered')",
+            name="status",
+        ),
         sa.CheckConstraint("purpose IN ('make-seal', 'use-seal', 'issue-licence')", name="purpose"),
+        sa.Index("ix_applications_department_status", "department", "status", "id"),
+        sa.Index("ix_applications_track_code", "track_code", unique=True),
     )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -102,14 +111,104 @@ class ApplicationRow(RegionMixin, Base):
     department: Mapped[str] = mapped_column(sa.String(64))
     """Social credit code of the department that it is put to."""
     matter: Mapped[str] = mapped_column(sa.String(64))
+    title: Mapped[str] = mapped_column(sa.String(300))
+    number: Mapped[str | None] = mapped_column(sa.String(100))
+    """文号."""
+    copies: Mapped[int]
     seal_id: Mapped[str | None] = mapped_column(ID)
     document_sha256: Mapped[str | None] = mapped_column(DIGEST)
+    """Of the one document to be sealed; null where it is for several, or for none in particular."""
     facts: Mapped[dict[str, Any]]
+    applicant: Mapped[dict[str, Any] | None]
+    """Who outside asked for it: ``{"name", "contact"}``; personal data, shown to the department alone."""
     handler: Mapped[str] = mapped_column(sa.String(255))
+    handlers: Mapped[list[str]]
+    """Everybody who ever handled it 经办, or on whose behalf it was: none of them may sign it off."""
     signer_off: Mapped[str | None] = mapped_column(sa.String(255))
+    """An account, or ``rule:ID`` where a rule signed it off 秒批."""
     reason: Mapped[str | None] = mapped_column(sa.String(2000))
+    round: Mapped[int]
+    content_sha256: Mapped[str | None] = mapped_column(DIGEST)
+    """What everybody approves: digest of all that the application binds (:func:`seals.workflow.drafts.content_digest`)."""
+    replaces: Mapped[str | None] = mapped_column(ID)
+    """The impression that the newly sealed document takes the place of."""
+    track_code: Mapped[str] = mapped_column(sa.String(20))
+    """By which the applicant follows it; 100 random bits."""
     created_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
+    since: Mapped[datetime]
+    """When it came into its present state."""
+
+
+class ApplicationDocumentRow(Base):
+    """A document that an application binds, in one round."""
+
+    __tablename__ = "application_documents"
+    __table_args__ = (sa.Index("ix_application_documents_sha256", "sha256"),)
+
+    application_id: Mapped[str] = mapped_column(ID, sa.ForeignKey("applications.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(sa.String(200))
+    sha256: Mapped[str] = mapped_column(DIGEST)
+    size: Mapped[int | None] = mapped_column(sa.BigInteger)
+    """Bytes of the blob; null where only the digest was handed in."""
+    placement: Mapped[dict[str, Any] | None]
+    format: Mapped[str | None] = mapped_column(sa.String(16))
+    suite: Mapped[str | None] = mapped_column(sa.String(8))
+    level: Mapped[str] = mapped_column(sa.String(4))
+    impression_id: Mapped[str | None] = mapped_column(ID)
+    sealed_sha256: Mapped[str | None] = mapped_column(DIGEST)
+    sealed_at: Mapped[datetime | None]
+
+
+class ApplicationStepRow(Base):
+    """One step of one round: whom it waits for or waited for, and who took it under which rule."""
+
+    __tablename__ = "application_steps"
+    __table_args__ = (
+        sa.CheckConstraint("state IN ('waiting', 'current', 'done', 'skipped', 'returned', 'refused')", name="state"),
+        sa.Index("ix_application_steps_state_department", "state", "department"),
+    )
+
+    application_id: Mapped[str] = mapped_column(ID, sa.ForeignKey("applications.id"), primary_key=True)
+    round: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    step: Mapped[str] = mapped_column(sa.String(16))
+    department: Mapped[str] = mapped_column(sa.String(64))
+    roles: Mapped[list[str]]
+    """Any of them may take it."""
+    in_turn: Mapped[bool]
+    """False: begins together with the step before it, if that is of the same kind 会签."""
+    state: Mapped[str] = mapped_column(sa.String(16))
+    since: Mapped[datetime | None]
+    actor: Mapped[str | None] = mapped_column(sa.String(255))
+    on_behalf_of: Mapped[str | None] = mapped_column(sa.String(255))
+    at: Mapped[datetime | None]
+    note: Mapped[str | None] = mapped_column(sa.String(2000))
+    rule: Mapped[str | None] = mapped_column(sa.String(255))
+    content_sha256: Mapped[str | None] = mapped_column(DIGEST)
+    """What was approved."""
+    leaf_id: Mapped[str | None] = mapped_column(ID)
+    """The audit leaf of it."""
+
+
+class ApplicationDeliveryRow(Base):
+    """A delivery 送达 of what was sealed, with its receipt."""
+
+    __tablename__ = "application_deliveries"
+    __table_args__ = (sa.Index("ix_application_deliveries_application_id", "application_id"),)
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    application_id: Mapped[str] = mapped_column(ID, sa.ForeignKey("applications.id"))
+    recipient: Mapped[str] = mapped_column(sa.String(200))
+    method: Mapped[str] = mapped_column(sa.String(16))
+    receipt: Mapped[str | None] = mapped_column(sa.String(2000))
+    """In words: who took it, the number of the parcel, of the mail."""
+    receipt_sha256: Mapped[str | None] = mapped_column(DIGEST)
+    """A blob: the signed receipt as a file."""
+    actor: Mapped[str] = mapped_column(sa.String(255))
+    at: Mapped[datetime]
 
 
 class ImpressionRow(RegionMixin, Base):

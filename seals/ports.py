@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from ca.ports import Generation as Generation
 from ca.schemas import CertificateRecord
@@ -74,3 +74,22 @@ class Actor(Protocol):
     def departments(self) -> frozenset[str]: ...
     @property
     def region(self) -> str: ...
+    @property
+    def reach(self) -> frozenset[str]:
+        """Own departments, and those of whoever is stood in for 代签授权."""
+        ...
+
+    @property
+    def every_role(self) -> frozenset[str]:
+        """Own and delegated roles."""
+        ...
+
+
+class Sealing(Protocol):
+    """The path of a sealed document; ``seals.service.SealService`` is it."""
+
+    def apply(
+        self, actor: Actor, document: bytes, *, seal_id: str, placement: None, application: str, attended: bool
+    ) -> tuple[dict[str, Any], bytes]:
+        """Seal a document as its application says."""
+        ...

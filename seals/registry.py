@@ -16,7 +16,7 @@ from crypto.suites import Suite
 from formats.canonical import canonical_digest
 from formats.identifiers import uscc_check
 from policies.authorise import Authoriser
-from seals.applications import ApplicationService
+from policies.matters import Matters
 from seals.making import Made, Order, Workshop, picture_of
 from seals.models import SealEventRow, SealKeyRow, SealRow, SealVersionRow
 from seals.picture import KINDS, SAMPLE_MARK, Picture
@@ -32,6 +32,7 @@ from seals.schemas import (
     page_of,
     shown_time,
 )
+from seals.workflow.book import ApplicationBook
 from store.audit import AuditLog
 from store.blobs import Blobs
 from store.db import Database, utc_now
@@ -69,6 +70,7 @@ class SealRegistry:
         authoriser: Authoriser,
         region: str,
         *,
+        matters: Matters | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.db = db
@@ -81,7 +83,7 @@ class SealRegistry:
         self.authoriser = authoriser
         self.region = region
         self._now = now
-        self.applications = ApplicationService(db, audit, authoriser, region, now=now)
+        self.book = ApplicationBook(db, audit, region, matters=matters, now=now)
         self._workshop = Workshop(db, keys, ca, blobs, region, now)
         self._picture = lru_cache(maxsize=64)(self._load_picture)
         self.remaker = Remaker(db, keys, ca, blobs, audit, self._workshop, self._picture, now)
@@ -143,7 +145,7 @@ class SealRegistry:
         return self.show(actor, result.result["id"])
 
     def _authorise_creation(self, actor: Actor, order: Order) -> str:
-        context = self.applications.circumstances(order.application, purpose="make-seal")
+        context = self.book.circumstances(order.application, purpose="make-seal")
         facts = {"region": self.region, "department": order.owner_uscc, "sample": order.sample, "kind": order.kind}
         if not order.sample and context.get("application_state") != "signed-off":
             raise ApplicationNeeded(
@@ -152,7 +154,7 @@ class SealRegistry:
             )
         if order.application is not None:
             with self.db.read() as session:
-                applied = self.applications.row(session, order.application).facts
+                applied = self.book.row(session, order.application).facts
             wanted = {"owner_uscc": order.owner_uscc, "name": order.name, "kind": order.kind}
             if any(key in applied and applied[key] != value for key, value in wanted.items()):
                 raise ApplicationNeeded(
@@ -171,7 +173,7 @@ class SealRegistry:
         )
         self._event(session, seal, "in-force", actor, "made")
         if order.application is not None:
-            self.applications.use_up(session, order.application)
+            self.book.use_up(session, order.application)
         self.audit.append(
             session,
             kind="seal.created",

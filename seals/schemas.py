@@ -114,6 +114,12 @@ class ApplicationStateRefused(Conflict):
     code = "application-state"
 
 
+class ApplicationChanged(Conflict):
+    """What was signed off is not what is to be sealed: a document, a place or a row was changed since."""
+
+    code = "application-changed"
+
+
 class BadApplication(BadInput):
     """An application that cannot be put like this."""
 

@@ -1,4 +1,4 @@
-"""The path of a sealed document, and the register of use; the registry of seals is :mod:`seals.registry`."""
+"""The path of a sealed document; seals are in :mod:`seals.registry`, what was sealed in :mod:`seals.impressions`."""
 
 from __future__ import annotations
 
@@ -17,24 +17,16 @@ from crypto.suites import Suite, default_scheme
 from formats.canonical import canonical_digest
 from formats.x509 import Certificate
 from hsm.errors import KeyStateForbids
+from seals.impressions import Impressions, impression_json
 from seals.models import ImpressionRow, SealKeyRow, SealRow
+from seals.placement import AnyPlacement, KeywordPlacement
 from seals.ports import Actor, Generation
-from seals.registry import SealRegistry
-from seals.schemas import (
-    ImpressionStateRefused,
-    NoCertificate,
-    NoSuchImpression,
-    NoSuchSuite,
-    Page,
-    no_such_seal,
-    page_of,
-    shown_time,
-)
-from seals.sealing import AnyPlacement, SealedPdf, SealingMaterial, seal_pdf
-from store.db import Database
+from seals.schemas import NoCertificate, NoSuchSuite, no_such_seal
+from seals.sealing import SealedPdf, SealingMaterial, seal_pdf
+from seals.workflow.book import Bound
+from seals.workflow.service import ApplicationService
 from store.ids import new_id
 from store.intents import Attempt, Outcome, Result
-from verify.schemas import ImpressionStatus
 
 _CERTIFICATE_KEPT_S = 5.0
 
@@ -66,13 +58,23 @@ class SealUse:
     rule: str
 
 
-class SealService(SealRegistry):
+class SealService(Impressions):
     """What the outside asks of seals: the registry, and their use."""
 
     @cached_property
-    def impression_statuses(self) -> ImpressionStatuses:
-        """Tells verifiers whether a sealed document still stands."""
-        return ImpressionStatuses(self.db)
+    def applications(self) -> ApplicationService:
+        """Applications to seal, to make seals and to issue licences, step by step."""
+        return ApplicationService(
+            self.db,
+            self.audit,
+            self.authoriser,
+            self.blobs,
+            self.intents,
+            self.region,
+            sealing=self,
+            matters=self.book.matters,
+            now=self._now,
+        )
 
     @cached_property
     def _chains(self) -> dict[str, tuple[Certificate, Chain, float]]:
@@ -90,7 +92,7 @@ class SealService(SealRegistry):
         format: str | None = None,
         suite: str | None = None,
         level: str = "B",
-        placement: AnyPlacement,
+        placement: AnyPlacement | None,
         matter: str = "default",
         application: str | None = None,
         idempotency_key: str | None = None,
@@ -99,11 +101,18 @@ class SealService(SealRegistry):
     ) -> tuple[dict[str, Any], bytes]:
         """Seal a PDF: authorise, intend, sign, commit. The impression as plain JSON, and the sealed document.
 
+        :param placement: None takes the place that the application was signed off with
+        :param application: what it was signed off for counts, for one use of each document; it then is the idempotency key too
+        :raises ApplicationChanged: the document or its place is not what was signed off
         :raises NotAllowed: the rules say no; :raises SealNotInForce: suspended, revoked, expired
         :raises NoSuchSuite: no key for that, or format and suite do not go together
         :raises XinyinError: by name, whatever :func:`seals.sealing.seal_pdf` finds wrong with document or place
         """
         digest = hashlib.sha256(document).hexdigest()
+        bound = self.book.bound(application, digest, placement) if application is not None else None
+        if bound is not None:
+            format, suite, level = bound.format or format, bound.suite or suite, bound.level or level
+            placement = bound.placement or placement
 
         def once() -> Result:
             use = self.plan(
@@ -117,7 +126,10 @@ class SealService(SealRegistry):
                 attended=attended,
                 document_sha256=digest,
             )
-            return self._perform(actor, use, document, placement, digest, reason=reason, idempotency_key=idempotency_key)
+            where = placement or KeywordPlacement(use.seal.owner_name)
+            return self._perform(
+                actor, use, document, where, digest, reason=reason, idempotency_key=idempotency_key, bound=bound
+            )
 
         try:
             result = once()
@@ -135,6 +147,7 @@ class SealService(SealRegistry):
         *,
         reason: str | None,
         idempotency_key: str | None,
+        bound: Bound | None,
     ) -> Result:
         """Intend, sign, commit: one use that was decided."""
         request = {
@@ -158,12 +171,15 @@ class SealService(SealRegistry):
             assert outcome.blob is not None
             row = self.record(session, use, attempt, outcome.value, source=document, document_sha256=outcome.blob)
             self._audit_impression(session, use, row)
-            return _impression(row)
+            if use.application is not None:
+                self._take(session, bound, use, row)
+            return impression_json(row)
 
         return self.intents.perform(
-            account=actor.id,
+            # A document of an application is one intent, whoever asks for it.
+            account=actor.id if bound is None else bound.application,
             operation="seal.apply",
-            key=idempotency_key,
+            key=idempotency_key if bound is None else bound.key,
             request_digest=canonical_digest(request),
             subject={"document": digest, "seal": use.seal.id},
             generation_ids=[use.generation.id],
@@ -275,12 +291,30 @@ class SealService(SealRegistry):
         session.connection().execute(_NEW_IMPRESSION, row)
         return ImpressionRow(**row)
 
+    def _take(self, session: Session, bound: Bound | None, use: SealUse, row: ImpressionRow) -> None:
+        """Mark the document of the application as sealed; what it replaces ends with the last one, in the same transaction."""
+        application = self.book.row(session, str(use.application))
+        if not self.book.take(session, application, bound, row):
+            return
+        subject = {"application": application.id, "seal": use.seal.id}
+        data = {"matter": use.matter, "round": application.round, "content": application.content_sha256}
+        self.audit.append(session, kind="application.sealed", actor=use.account, subject=subject, data=data, rule=use.rule)
+        told = {"status": application.status, "impression": row.id, "document": row.document_sha256}
+        self.outbox.add(
+            session, "application.sealed", subject, told, department=application.department, matter=application.matter
+        )
+        if application.replaces:
+            old = session.get_one(ImpressionRow, application.replaces, with_for_update=True)
+            if old.status == "valid":
+                self._end(session, old, use.seal, use.account, use.rule, f"由申请 {application.id} 更正", row.id)
+
     def _audit_impression(self, session: Session, use: SealUse, row: ImpressionRow) -> None:
         self.audit.append(
             session,
             kind="seal.applied",
             actor=use.account,
-            subject={"impression": row.id, "seal": use.seal.id, "document": row.document_sha256},
+            subject={"impression": row.id, "seal": use.seal.id, "document": row.document_sha256}
+            | ({"application": use.application} if use.application else {}),
             data={
                 "input": row.input_sha256,
                 "revision": row.revision_sha256,
@@ -320,111 +354,13 @@ class SealService(SealRegistry):
             "The seal's key has no certificate that is valid now; have it renewed.", "印章密钥没有当前有效的证书；请更新证书。"
         )
 
-    # -- impressions ----------------------------------------------------------------------------------------------------
-
-    def list_impressions(
-        self, actor: Actor, *, seal_id: str | None = None, limit: int = 100, cursor: str | None = None
-    ) -> Page[dict[str, Any]]:
-        """The register of use, newest first: what the caller may see."""
-        self.authoriser.require(actor, "impression.list")
-        statement = (
-            sa.select(ImpressionRow, SealRow)
-            .join(SealRow, SealRow.id == ImpressionRow.seal_id)
-            .where(ImpressionRow.region == self.region)
-            .order_by(ImpressionRow.id.desc())
-            .limit(limit + 1)
-        )
-        if seal_id:
-            statement = statement.where(ImpressionRow.seal_id == self._seal(seal_id).id)
-        if cursor:
-            statement = statement.where(ImpressionRow.id < cursor)
-        with self.db.read() as session:
-            rows = session.execute(statement).all()
-
-        def shown(row: Any) -> dict[str, Any] | None:
-            facts = self._facts(row.SealRow) | {"id": row.ImpressionRow.id}
-            return _impression(row.ImpressionRow) if self.authoriser.decide(actor, "impression.show", facts).allowed else None
-
-        return page_of(rows, limit, lambda row: str(row.ImpressionRow.id), shown)
-
-    def show_impression(self, actor: Actor, impression_id: str) -> dict[str, Any]:
-        """:raises NoSuchImpression: none; :raises NotAllowed: not for this caller"""
-        row, seal = self._impression(impression_id)
-        self.authoriser.require(actor, "impression.show", self._facts(seal) | {"id": row.id})
-        return _impression(row)
-
-    def void(self, actor: Actor, impression_id: str, *, reason: str, replaced_by: str | None = None) -> dict[str, Any]:
-        """Void a sealed document, or name the impression that replaces it. Nothing is deleted; verifiers see it at once.
-
-        :raises ImpressionStateRefused: voided or replaced already
-        """
-        found, seal = self._impression(impression_id)
-        rule = self.authoriser.require(actor, "impression.void", self._facts(seal) | {"id": found.id}).rule
-        if replaced_by is not None and (replaced_by == found.id or self._impression(replaced_by)[0].status != "valid"):
-            raise ImpressionStateRefused(
-                "The impression that replaces it must be another one that is valid.", "替换件须为另一份有效的用印文件。"
-            )
-
-        def write(session: Session) -> ImpressionRow:
-            row = session.get_one(ImpressionRow, found.id)
-            if row.status != "valid":
-                raise ImpressionStateRefused(
-                    f"The impression is {row.status} already.", "该用印文件已作废或已被替换。", status=row.status
-                )
-            row.status = "replaced" if replaced_by else "voided"
-            row.reason, row.replaced_by, row.voided_at = reason, replaced_by, self._now()
-            self.audit.append(
-                session,
-                kind=f"impression.{row.status}",
-                actor=actor.id,
-                subject={"impression": row.id, "seal": row.seal_id, "document": row.document_sha256},
-                data={"reason": hashlib.sha256(reason.encode()).hexdigest(), "replaced_by": replaced_by},
-                rule=rule,
-            )
-            self._tell(session, row, seal.owner_uscc)
-            return row
-
-        return _impression(self.db.run(write))
-
-    def _tell(self, session: Session, row: ImpressionRow, department: str) -> None:
-        """Tell other systems how a sealed document stands now; the reason is as public as the state."""
-        subject = {"impression": row.id, "seal": row.seal_id, "document": row.document_sha256}
-        if row.application_id:
-            subject["application"] = row.application_id
-        told = {"status": row.status, "reason": row.reason, "replaced_by": row.replaced_by}
-        self.outbox.add(session, f"impression.{row.status}", subject, told, department=department, matter=row.matter)
-
     # -- inside ---------------------------------------------------------------------------------------------------------
-
-    def _impression(self, impression_id: str) -> tuple[ImpressionRow, SealRow]:
-        with self.db.read() as session:
-            row = session.get(ImpressionRow, impression_id)
-            if row is None or row.region != self.region:
-                raise NoSuchImpression("There is no such impression.", "没有该用印记录。")
-            return row, session.get_one(SealRow, row.seal_id)
 
     def _artefact(self, result: Result) -> bytes:
         if result.artefact is not None:
             return result.artefact
         assert result.blob is not None
         return self.blobs.get(result.blob)
-
-
-class ImpressionStatuses:
-    """The public state of sealed documents: an ``ImpressionStatusProvider`` for the verifier."""
-
-    def __init__(self, db: Database) -> None:
-        self.db = db
-
-    def status(self, document_sha256: str) -> ImpressionStatus | None:
-        """By the digest of the file up to the end of what a signature covers; None for what was not sealed here."""
-        with self.db.read() as session:
-            row = session.scalars(
-                sa.select(ImpressionRow).where(ImpressionRow.revision_sha256 == document_sha256).limit(1)
-            ).one_or_none()
-        if row is None:
-            return None
-        return ImpressionStatus(row.status, row.voided_at, row.reason or "", row.replaced_by)
 
 
 def _form(own: Collection[Suite], format: str | None, suite: str | None) -> tuple[Suite, str]:
@@ -464,30 +400,3 @@ def _signed_revision(sealed: bytes, source: bytes) -> str:
     found = _BYTE_RANGE.search(sealed, len(source) if sealed.startswith(source) else 0)
     end = int(found[1]) + int(found[2]) if found else len(sealed)
     return hashlib.sha256(memoryview(sealed)[:end]).hexdigest()
-
-
-def _impression(row: ImpressionRow) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "status": row.status,
-        "seal_id": row.seal_id,
-        "suite": row.suite,
-        "format": row.format,
-        "level": row.level,
-        "input_sha256": row.input_sha256,
-        "document_sha256": row.document_sha256,
-        "blob": row.document_sha256,
-        "field": row.field,
-        "page": row.page,
-        "matter": row.matter,
-        "application": row.application_id,
-        "generation": row.generation_id,
-        "intent": row.intent_id,
-        "attempt": row.attempt,
-        "rule": row.rule,
-        "account": row.account,
-        "reason": row.reason,
-        "replaced_by": row.replaced_by,
-        "voided_at": shown_time(row.voided_at) if row.voided_at else None,
-        "created_at": shown_time(row.created_at),
-    }

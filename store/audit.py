@@ -321,6 +321,13 @@ class AuditLog:
         """What the log says about one object, newest first; ``before`` is the identifier of the last leaf already seen."""
         return self.entries(subject=subject, limit=limit, before=before)
 
+    def entry_in(self, session: Session, leaf_id: str) -> Entry | None:
+        """A leaf as it was written, in the caller's transaction; None if there is none, or it is not what was hashed."""
+        row = session.get(AuditLeafRow, leaf_id)
+        if row is None or row.region != self.region or merkle.leaf_hash(row.body.encode()).hex() != row.leaf_hash:
+            return None
+        return read_entry(row)
+
     def entries(
         self,
         *,

@@ -22,6 +22,8 @@ CRASH_POINTS: Final = (
     "intent.artefact-stored",  # the artefact is a blob; no row names it yet
     "intent.commit-uncommitted",  # result and audit leaf written, not committed
     "intent.committed",  # committed; the caller has not been answered
+    "application.uncommitted",  # an act on an application written with its leaf, not committed
+    "application.document-sealed",  # one of its documents sealed and committed, the others not begun
     "audit.numbered-uncommitted",  # leaves numbered, not committed
     "audit.numbered",  # committed; the checkpoint is not signed yet
     "audit.checkpoint-signed",  # signed; no row holds it yet

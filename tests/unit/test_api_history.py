@@ -38,7 +38,7 @@ def entry(**values: object) -> Entry:
 def test_an_event_says_what_happened_who_did_it_when_and_under_which_rule() -> None:
     (event,) = told(NODE, [entry()], "zh")  # type: ignore[arg-type]
     assert (event.what, event.who, event.at, event.number) == ("签发", "李华", "2026-11-22T01:30:00Z", 7)
-    assert event.rule == "部门签发人可签发或退回他人经办的申请。"
+    assert event.rule == "部门签发人签发他人经办的申请。"
     (event,) = told(NODE, [entry(actor="local-operator", rule=None)], "en")  # type: ignore[arg-type]
     assert (event.what, event.who, event.rule) == ("Signed off", "The operator of this node", "")
 

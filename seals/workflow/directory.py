@@ -1,0 +1,74 @@
+"""Names for what the workflow keeps as identifiers: people, departments, and who may take a step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from people.models import AccountRow, DepartmentRow
+
+MOST_NAMED = 20
+
+
+class Directory:
+    """Reads accounts and departments in the caller's transaction.
+
+    :param region: whose departments
+    """
+
+    def __init__(self, session: Session, region: str) -> None:
+        self._session = session
+        rows = session.execute(
+            sa.select(DepartmentRow.id, DepartmentRow.uscc, DepartmentRow.name, DepartmentRow.parent_id).where(
+                DepartmentRow.region == region
+            )
+        ).all()
+        self._departments = {row.id: row for row in rows}
+        self._ids = {code: row.id for row in rows for code in (row.id, row.uscc) if code}
+        self._names: dict[str, str] = {}
+
+    def department(self, code: str) -> str:
+        """A department's name by identifier or social credit code; the code itself where none has it."""
+        found = self._departments.get(self._ids.get(code, ""))
+        return found.name if found is not None else code
+
+    def code(self, department: str) -> str:
+        """The social credit code by which applications name a department, if it has one."""
+        found = self._departments.get(self._ids.get(department, ""))
+        return (found.uscc or department) if found is not None else department
+
+    def codes(self) -> dict[str, str]:
+        """Every code and identifier with the department's name."""
+        return {code: self._departments[key].name for code, key in self._ids.items()}
+
+    def learn(self, accounts: Iterable[str | None]) -> None:
+        """Look up the names of many at once."""
+        unknown = {one for one in accounts if one} - set(self._names)
+        if unknown:
+            found = self._session.execute(
+                sa.select(AccountRow.id, AccountRow.display_name).where(AccountRow.id.in_(sorted(unknown)))
+            )
+            self._names |= {row.id: row.display_name for row in found}
+
+    def person(self, account: str | None) -> str | None:
+        """What an account is called; its identifier where nobody has it (the local operator, a rule)."""
+        if account is None:
+            return None
+        self.learn([account])
+        return self._names.get(account, account)
+
+    def holders(self, roles: Collection[str], department: str, *, other_than: Collection[str] = ()) -> list[str]:
+        """Who holds one of the roles at the department or above it, by name; at most twenty."""
+        reach: list[str] = []
+        above = self._ids.get(department)
+        while above is not None and above not in reach:
+            reach.append(above)
+            above = self._departments[above].parent_id if above in self._departments else None
+        rows = self._session.execute(
+            sa.select(AccountRow.id, AccountRow.display_name, AccountRow.roles)
+            .where(AccountRow.department_id.in_(reach), AccountRow.status == "active", AccountRow.kind == "staff")
+            .order_by(AccountRow.display_name)
+        ).all()
+        return [row.display_name for row in rows if set(roles) & set(row.roles) and row.id not in other_than][:MOST_NAMED]

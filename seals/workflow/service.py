@@ -1,0 +1,498 @@
+"""Applications 申请, from hand-in to delivery: every act one transaction with its audit leaf, decided by the rules."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from policies.authorise import Authoriser
+from policies.matters import Matters
+from seals.models import ApplicationDeliveryRow, ApplicationDocumentRow, ApplicationRow, ApplicationStepRow
+from seals.ports import Actor, Sealing
+from seals.schemas import ApplicationStateRefused, BadApplication, Page
+from seals.workflow import lists, tracking
+from seals.workflow.acting import Acting, behalf, digest_of
+from seals.workflow.book import none_such
+from seals.workflow.drafting import Drafting, Wish
+from seals.workflow.drafts import Draft, NewDocument
+from seals.workflow.showing import Showing
+from seals.workflow.states import APPROVING, VERBS, advance, allowed, plan, status_after
+from store.audit import AuditLog
+from store.blobs import Blobs
+from store.crashpoints import crash_point
+from store.db import Database, utc_now
+from store.ids import new_id
+from store.intents import Attempt, IntentService, Outcome
+
+METHODS = {
+    "in-person": ("in person", "当面送达"),
+    "post": ("by post", "邮寄送达"),
+    "online": ("online", "网上送达"),
+    "email": ("by e-mail", "电子邮件送达"),
+    "system": ("through another system", "系统推送"),
+    "other": ("otherwise", "其他方式"),
+}
+_DONE = {"review": "reviewed", "countersign": "countersigned", "sign-off": "signed-off"}
+
+
+class ApplicationService(Acting):
+    """What people and systems do with applications; :mod:`seals.workflow.states` says when, the rules say who."""
+
+    def __init__(
+        self,
+        db: Database,
+        audit: AuditLog,
+        authoriser: Authoriser,
+        blobs: Blobs,
+        intents: IntentService,
+        region: str,
+        *,
+        sealing: Sealing,
+        matters: Matters | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__(db, audit, authoriser, region, matters=matters, now=now)
+        self.blobs = blobs
+        self.intents = intents
+        self._sealing = sealing
+        self._drafting = Drafting(db, region, self.matters, now)
+
+    # -- handle 经办 ------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        actor: Actor,
+        *,
+        purpose: str,
+        department: str,
+        matter: str = "default",
+        seal_id: str | None = None,
+        documents: Sequence[NewDocument] = (),
+        document_sha256: str | None = None,
+        number: str | None = None,
+        copies: int = 1,
+        applicant: Mapping[str, str] | None = None,
+        title: str = "",
+        facts: Mapping[str, Any] | None = None,
+        countersigners: Sequence[str] = (),
+        replaces: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
+        """Put an application to a department (its social credit code, or identifier).
+
+        :param purpose: ``make-seal``, ``use-seal`` or ``issue-licence``
+        :param documents: to be sealed; or ``document_sha256`` of one that is kept elsewhere; without either any document of
+            the matter, which production refuses to seal
+        :param number: 文号; :param copies: 份数; :param applicant: ``{"name", "contact"}`` of who outside asked for it
+        :param facts: what is applied for, plain JSON: for a seal ``{"owner_name", "owner_uscc", "name", "kind"}``; a rule that
+            signs off by itself (秒批) decides over them
+        :param countersigners: departments, where the matter asks for countersigning and leaves it to the application which
+        :param replaces: the impression that the newly sealed document takes the place of
+        :raises BadApplication: something that cannot be, and what to do about it
+        :raises NoSuchSeal: the department has no such seal
+        """
+        wish = Wish(
+            purpose, department, matter, seal_id, tuple(documents), document_sha256, number, copies, title, facts or {},
+            tuple(countersigners), replaces,
+        )  # fmt: skip
+        department = self._drafting.code(department)
+        rule = self.authoriser.require(actor, "application.submit", {"region": self.region, "department": department}).rule
+        draft = self._drafting.checked(wish)
+        person = self._drafting.applicant(applicant)
+        for document in documents:
+            self.blobs.put(document.data)
+
+        def write(session: Session) -> str:
+            row = self._new_row(actor, draft, person)
+            session.add(row)
+            session.flush()
+            self._open_round(session, actor, row, draft, rule, "application.submitted")
+            crash_point("application.uncommitted")
+            return row.id
+
+        return self.show(actor, self._once(actor, idempotency_key, draft, write))
+
+    def amend(
+        self,
+        actor: Actor,
+        application_id: str,
+        *,
+        documents: Sequence[NewDocument] | None = None,
+        applicant: Mapping[str, str] | None = None,
+        note: str | None = None,
+        **changes: Any,
+    ) -> dict[str, Any]:
+        """补正: change what was applied for (any of ``matter, seal_id, document_sha256, number, copies, title, facts,
+        countersigners, replaces``; what is not named stays). Every step begins anew: approvals were given for something else.
+
+        :raises ApplicationStateRefused: at an end, or sealed in part; or nothing was changed and nobody had returned it
+        """
+        with self.db.read() as session:
+            row, steps = self._seen(session, actor, application_id)
+            wish = self._drafting.changed(row, self.documents(session, row), steps, documents, changes)
+        draft = self._drafting.checked(wish)
+        person = self._drafting.applicant(applicant)
+        for document in documents or ():
+            self.blobs.put(document.data)
+
+        def write(session: Session) -> None:
+            row, rule, _ = self._ready(session, actor, application_id, "amend")
+            if row.status != "returned" and draft.content_sha256 == row.content_sha256:
+                raise ApplicationStateRefused("Nothing was changed.", "内容没有变化。", status=row.status)
+            row.round += 1
+            row.applicant = person or row.applicant
+            self._open_round(session, actor, row, draft, rule, "application.amended", note=note)
+            crash_point("application.uncommitted")
+
+        self.db.run(write)
+        return self.show(actor, application_id)
+
+    def withdraw(self, actor: Actor, application_id: str, *, reason: str = "") -> dict[str, Any]:
+        """撤回, by those who handle it, before anything is sealed."""
+
+        def write(session: Session) -> None:
+            row, rule, steps = self._ready(session, actor, application_id, "withdraw")
+            _skip_rest(steps)
+            self._settle(session, actor, row, "withdrawn", rule, steps, reason=reason or None)
+
+        self.db.run(write)
+        return self.show(actor, application_id)
+
+    # -- review 审核, countersign 会签, sign off 签发 ------------------------------------------------------------------------
+
+    def review(self, actor: Actor, application_id: str, *, note: str = "", content: str | None = None) -> dict[str, Any]:
+        """审核. :param content: ``content_sha256`` of what was looked at: refused if it is another one now"""
+        return self._approve(actor, application_id, "review", note, content)
+
+    def countersign(self, actor: Actor, application_id: str, *, note: str = "", content: str | None = None) -> dict[str, Any]:
+        """会签, by another department."""
+        return self._approve(actor, application_id, "countersign", note, content)
+
+    def sign_off(self, actor: Actor, application_id: str, *, note: str = "", content: str | None = None) -> dict[str, Any]:
+        """签发, never by whoever handled it. :raises ApplicationStateRefused: not waiting for it"""
+        return self._approve(actor, application_id, "sign-off", note, content)
+
+    def return_(self, actor: Actor, application_id: str, *, reason: str) -> dict[str, Any]:
+        """退回补正: back to who handles it, with the reason."""
+        _check_reason(reason)
+
+        def write(session: Session) -> None:
+            row, rule, steps = self._ready(session, actor, application_id, "return")
+            self._mark(actor, row, self._own_step(actor, steps), "returned", rule, reason)
+            for step in steps:
+                if step.state == "current":
+                    step.state, step.since = "waiting", None
+            steps[0].state, steps[0].since = "current", self._now()
+            self._settle(session, actor, row, "returned", rule, steps, reason=reason)
+
+        self.db.run(write)
+        return self.show(actor, application_id)
+
+    def refuse(self, actor: Actor, application_id: str, *, reason: str) -> dict[str, Any]:
+        """不予用印 for good, with the reason. :raises ApplicationStateRefused: not waiting for a decision"""
+        _check_reason(reason)
+
+        def write(session: Session) -> None:
+            row, rule, steps = self._ready(session, actor, application_id, "refuse")
+            self._mark(actor, row, self._own_step(actor, steps), "refused", rule, reason)
+            _skip_rest(steps)
+            row.decided_at = self._now()
+            self._settle(session, actor, row, "refused", rule, steps, reason=reason)
+
+        self.db.run(write)
+        return self.show(actor, application_id)
+
+    # -- seal 用印, deliver 送达 -------------------------------------------------------------------------------------------
+
+    def seal(self, actor: Actor, application_id: str, *, attended: bool = True) -> dict[str, Any]:
+        """用印: seal every document that was signed off and is not sealed yet, each by the path of a signature.
+
+        Killed anywhere and asked again it goes on where it was: a document is one intent, whoever asks, and the mark that it
+        was sealed is in the transaction of its impression.
+
+        :raises ApplicationStateRefused: not signed off, or no documents were handed in with it
+        :raises ApplicationChanged: a document or row is not what was signed off
+        :raises NotAllowed, SealNotInForce, StillRunning, XinyinError: as :meth:`seals.service.SealService.apply`
+        """
+        with self.db.read() as session:
+            row, steps = self._seen(session, actor, application_id)
+            documents = self.documents(session, row)
+            if row.status not in ("sealed", "delivered"):
+                self._check_state(row, "seal", steps)
+                self._decision(session, actor, "seal", row, steps).require()
+        if not documents or any(one.size is None and one.impression_id is None for one in documents):
+            raise ApplicationStateRefused(
+                "The document was not handed in with this application; seal it by naming the application.",
+                "该申请未附文件；请在盖章时指明本申请。",
+                status=row.status,
+            )
+        for one in documents:
+            if one.impression_id is None:
+                self._sealing.apply(
+                    actor,
+                    self.blobs.get(one.sha256),
+                    seal_id=str(row.seal_id),
+                    placement=None,
+                    application=row.id,
+                    attended=attended,
+                )
+                crash_point("application.document-sealed")
+        return self.show(actor, application_id)
+
+    def deliver(
+        self,
+        actor: Actor,
+        application_id: str,
+        *,
+        recipient: str,
+        method: str = "in-person",
+        receipt: str = "",
+        receipt_file: bytes | None = None,
+    ) -> dict[str, Any]:
+        """送达: to whom, how, and the receipt, in words or as a file; further deliveries may follow.
+
+        :param method: one of :data:`METHODS`
+        """
+        if method not in METHODS or not 1 <= len(recipient.strip()) <= 200 or len(receipt) > 2000:
+            raise BadApplication(
+                f"Say who received it (up to 200 characters), how ({', '.join(METHODS)}), and the receipt.",
+                f"请填写接收人（200 字以内）、送达方式（{'、'.join(zh for _, zh in METHODS.values())}）和回执。",
+            )
+        kept = self.blobs.put(receipt_file) if receipt_file else None
+
+        def write(session: Session) -> None:
+            row, rule, steps = self._ready(session, actor, application_id, "deliver")
+            delivery = ApplicationDeliveryRow(
+                id=new_id("delivery"),
+                application_id=row.id,
+                recipient=recipient.strip(),
+                method=method,
+                receipt=receipt.strip() or None,
+                receipt_sha256=kept,
+                actor=actor.id,
+                at=self._now(),
+            )
+            session.add(delivery)
+            for step in steps:
+                if step.state == "current":
+                    self._mark(actor, row, step, "done", rule, None)
+            told = {"method": method, "receipt": kept, "words": digest_of(f"{recipient}\n{receipt}"), "delivery": delivery.id}
+            self._settle(session, actor, row, "delivered", rule, steps, **told)
+
+        self.db.run(write)
+        return self.show(actor, application_id)
+
+    # -- look ------------------------------------------------------------------------------------------------------------
+
+    def show(self, actor: Actor, application_id: str) -> dict[str, Any]:
+        """One application, with ``can``: what this actor may do to it now.
+
+        :raises NoSuchApplication: none that the caller may know of
+        """
+        with self.db.read() as session:
+            row, steps = self._seen(session, actor, application_id)
+            shown = Showing(session, [row], self.matters, self.region).shown(row)
+            current = [step.step for step in steps if step.state == "current"]
+            shown["can"] = [
+                verb
+                for verb in VERBS
+                if allowed(verb, row.status, current) and self._decision(session, actor, verb, row, steps).allowed
+            ]
+            if any(one["impression_id"] for one in shown["documents"]) and row.status == "signed-off":
+                shown["can"] = [verb for verb in shown["can"] if verb == "seal"]
+        return shown
+
+    def list(
+        self,
+        actor: Actor,
+        *,
+        status: str | None = None,
+        todo: bool = False,
+        mine: bool = False,
+        matter: str | None = None,
+        department: str | None = None,
+        seal_id: str | None = None,
+        q: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[dict[str, Any]]:
+        """Newest first, those that the caller may see.
+
+        :param todo: those that wait for the caller; :param mine: those that the caller handled
+        :param q: part of title, number or identifier
+        """
+        self.authoriser.require(actor, "application.list")
+        wanted = lists.Wanted(status, todo, mine, matter, department, seal_id, q, since, until)
+        return lists.page(self, actor, wanted, limit, cursor)
+
+    def document(self, actor: Actor, application_id: str, n: int, *, sealed: bool = False) -> tuple[str, bytes]:
+        """Name and bytes of a document, as handed in or as sealed.
+
+        :raises NoSuchApplication: no such document that the caller may know of
+        """
+        with self.db.read() as session:
+            row, _ = self._seen(session, actor, application_id)
+            found = [one for one in self.documents(session, row) if one.n == n]
+        digest = (found[0].sealed_sha256 if sealed else found[0].size and found[0].sha256) if found else None
+        if not digest:
+            raise none_such(application_id)
+        return found[0].name, self.blobs.get(str(digest))
+
+    def track(self, code: str) -> dict[str, Any]:
+        """What the applicant outside may know, by the code that was given to them; nothing personal.
+
+        :raises NoSuchApplication: no application has the code
+        """
+        return tracking.track(self, code)
+
+    # -- inside ---------------------------------------------------------------------------------------------------------
+
+    def _once(self, actor: Actor, key: str | None, draft: Draft, write: Callable[[Session], str]) -> str:
+        """The same request under the same key makes one application."""
+        if key is None:
+            return self.db.run(write)
+
+        def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
+            return {"id": write(session)}
+
+        result = self.intents.perform(
+            account=actor.id,
+            operation="application.submit",
+            key=key,
+            request_digest=draft.content_sha256,
+            subject={"department": draft.department, "matter": draft.matter.code},
+            generation_ids=[],
+            work=lambda attempt: Outcome(),
+            commit=commit,
+        )
+        return str(result.result["id"])
+
+    def _new_row(self, actor: Actor, draft: Draft, applicant: dict[str, Any] | None) -> ApplicationRow:
+        now = self._now()
+        return ApplicationRow(
+            id=new_id("application"),
+            region=self.region,
+            purpose=draft.purpose,
+            status="submitted",
+            department=draft.department,
+            matter=draft.matter.code,
+            title=draft.title,
+            copies=draft.copies,
+            facts=draft.facts,
+            applicant=applicant,
+            handler=actor.id,
+            handlers=[],
+            round=1,
+            track_code=tracking.new_code(secrets.choice),
+            created_at=now,
+            since=now,
+        )
+
+    def _open_round(
+        self,
+        session: Session,
+        actor: Actor,
+        row: ApplicationRow,
+        draft: Draft,
+        rule: str,
+        kind: str,
+        *,
+        note: str | None = None,
+    ) -> None:
+        """Write what is applied for and the steps that it takes; the first of them is done."""
+        now = self._now()
+        row.matter, row.title, row.number, row.copies = draft.matter.code, draft.title, draft.number, draft.copies
+        row.seal_id, row.facts, row.replaces, row.document_sha256 = (
+            draft.seal_id, draft.facts, draft.replaces, draft.document_sha256,
+        )  # fmt: skip
+        row.content_sha256, row.status, row.since = draft.content_sha256, "submitted", now
+        row.reason = row.signer_off = row.decided_at = None
+        row.handlers = sorted({*row.handlers, actor.id, *filter(None, [behalf(rule)])})
+        for n, document in enumerate(draft.documents, 1):
+            session.add(ApplicationDocumentRow(application_id=row.id, round=row.round, n=n, **document))
+        planned = plan(draft.matter, draft.purpose, draft.department, draft.countersigners)
+        steps = [
+            ApplicationStepRow(
+                application_id=row.id,
+                round=row.round,
+                n=n,
+                step=one.step,
+                department=one.department,
+                roles=list(one.roles),
+                in_turn=one.in_turn,
+                state="waiting",
+            )
+            for n, one in enumerate(planned)
+        ]
+        session.add_all(steps)
+        self._mark(actor, row, steps[0], "done", rule, note)
+        steps[0].since = now
+        steps[0].leaf_id = self._record(session, actor.id, row, kind, rule, actor=actor, document=draft.document_sha256)
+        self._tell(session, row, kind)
+        advance(steps, now)
+        self._by_rule(session, actor, row, steps)
+
+    def _by_rule(self, session: Session, actor: Actor, row: ApplicationRow, steps: Sequence[ApplicationStepRow]) -> None:
+        """秒批: where the matter has a rule for it and that rule says yes, it is recorded as the sign-off."""
+        wanted = self.matters.of(row.matter).instant
+        if wanted is None:
+            return
+        context = self._drafting.instant_context(row, self.documents(session, row), self.context(row, steps), wanted)
+        decision = self.authoriser.decide(actor, "application.instant", self.facts(row), context)
+        if not decision.allowed or decision.rule != wanted:
+            return
+        signed, now = f"rule:{wanted}", self._now()
+        for step in steps:
+            if step.step == "sign-off":
+                step.since = step.since or now
+                step.state, step.actor, step.at, step.rule, step.content_sha256 = (
+                    "done",
+                    signed,
+                    now,
+                    wanted,
+                    row.content_sha256,
+                )
+                row.signer_off, row.decided_at, row.status, row.since = signed, now, "signed-off", now
+                step.leaf_id = self._record(session, signed, row, "application.signed-off", wanted, actor=actor, instant=True)
+            elif step.step in APPROVING:
+                step.state = "skipped"
+        advance(steps, now)
+        self._tell(session, row, "application.signed-off")
+
+    def _approve(self, actor: Actor, application_id: str, verb: str, note: str, content: str | None) -> dict[str, Any]:
+        def write(session: Session) -> None:
+            row, rule, steps = self._ready(session, actor, application_id, verb)
+            self._check_content(session, row, steps, content)
+            step = self._own_step(actor, steps)
+            self._mark(actor, row, step, "done", rule, note or None)
+            advance(steps, self._now())
+            if verb == "sign-off":
+                row.signer_off, row.decided_at = actor.id, self._now()
+            status = status_after(steps)
+            told = {"step": verb, "for": step.department if step else None}
+            leaf = self._settle(session, actor, row, status, rule, steps, kind=f"application.{_DONE[verb]}", **told)
+            if step is not None:
+                step.leaf_id = leaf
+
+        self.db.run(write)
+        return self.show(actor, application_id)
+
+
+def _skip_rest(steps: Sequence[ApplicationStepRow]) -> None:
+    for step in steps:
+        if step.state in ("current", "waiting"):
+            step.state = "skipped"
+
+
+def _check_reason(reason: str) -> None:
+    if not 1 <= len(reason.strip()) <= 2000:
+        raise BadApplication(
+            "Give the reason, in up to 2000 characters; whoever handles it must know what to mend.",
+            "请填写事由（2000 字以内），以便经办人补正。",
+        )
