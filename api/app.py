@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 from api import openapi, pages, problems, render, routes, wellknown
 from api.limits import RateLimit, body_limit
+from api.logcheck import LogChecks
 from api.metrics import Measured
 from api.middleware import BodyLimit, SecurityHeaders
 from api.results import Results
@@ -50,6 +51,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.state.pages = pages.addresses()
     app.state.secure_cookies = secure_cookies
     app.state.results = Results()
+    app.state.log_checks = LogChecks(node)
     app.state.verifier = VerifierPool(node)
     app.state.tsa_limit = RateLimit(per_second=20, burst=40)
     app.state.signin_limit = RateLimit(per_second=1, burst=10)
@@ -59,7 +61,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.add_middleware(Measured)
     problems.install(app, _problem_page)
     app.mount("/static", StaticFiles(directory=render.HERE / "static"), name="static")
-    for router in (*pages.routers(), *routes.routers, wellknown.router):
+    for router in (*pages.routers(), *routes.routers(), wellknown.router):
         app.include_router(router)
     openapi.install(app)
     return app

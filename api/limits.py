@@ -8,13 +8,24 @@ import time
 from policies.limits import DOCUMENT_BYTES, REQUEST_BYTES
 
 _FORM_OVERHEAD = 64 << 10
+_DOCUMENTS = frozenset(
+    {"/verify", "/desk/seal", "/audit/trace", "/api/v1/verifications", "/api/v1/impressions", "/api/v1/audit/traces"}
+)
+"""Where documents are handed in."""
 
 
 def body_limit(path: str) -> int:
     """Bytes that a request body to ``path`` may have."""
     if path in ("/ocsp", "/tsa"):
         return 64 << 10
-    if path in ("/verify", "/desk/seal", "/api/v1/verifications", "/api/v1/impressions"):
+    if path in (
+        "/verify",
+        "/desk/seal",
+        "/api/v1/verifications",
+        "/api/v1/impressions",
+        "/audit/trace",
+        "/api/v1/audit/traces",
+    ):
         return DOCUMENT_BYTES + _FORM_OVERHEAD
     return REQUEST_BYTES
 

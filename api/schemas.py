@@ -177,11 +177,31 @@ class LeafOut(Open):
 
 
 class LogStateOut(Open):
-    """How the audit log stands."""
+    """How the audit log stands; ``checkpoint`` is the newest signed one."""
 
     size: int
     pending: int
     alarm: bool
+    checkpoint: dict[str, Any] | None = None
+
+
+class LogCheckOut(Open):
+    """A check of the whole log. ``status``: running, whole, damaged or failed."""
+
+    status: Literal["running", "whole", "damaged", "failed"]
+    done: int
+    total: int
+    findings: list[dict[str, Any]]
+
+
+class TraceOut(Open):
+    """Where a document comes from. ``status``: sealed, original, unsealed, unknown, or doubtful where something disagrees."""
+
+    status: Literal["sealed", "original", "unsealed", "unknown", "doubtful"]
+    message: str
+    message_zh: str
+    asked: dict[str, Any]
+    uses: list[dict[str, Any]]
 
 
 class TrustListOut(Open):
