@@ -11,7 +11,8 @@ checkpoint was given, ``{"from": that checkpoint, "proof"}`` (§2.1.2).
 **Consistency**: one JSON object ``{"format": "xinyin-audit-consistency", "version": 1, "checkpoint", "consistency"}``, the same
 without a leaf: the log of ``checkpoint`` extends the earlier one.
 
-:class:`LogChecker` is the one judge of both these files and the live database.
+:class:`LogChecker` is the one judge of both these files and the live database. Besides the tree it checks the officers'
+approvals again, signature by signature (:mod:`formats.approvallog`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from crypto.errors import BadInput
 from crypto.keys import PublicKey, UnsupportedKey
 from formats import merkle
+from formats.approvallog import PREFIXES, ApprovalAuditor
+from formats.approvals import check_evidence, moment
 from formats.canonical import rfc3339
 from formats.checkpoint import BadCheckpoint, Checkpoint, verify_note
 from formats.x509 import Certificate
@@ -88,6 +92,7 @@ class LogChecker:
     def __init__(self, origin: str, keys: Sequence[PublicKey]) -> None:
         self.report = LogReport(origin)
         self._keys = keys
+        self._approvals = ApprovalAuditor(origin.partition(".")[0], self.find)
         self._edge = merkle.CompactRange()
         self._broken = False
         self._last: Checkpoint | None = None
@@ -119,6 +124,10 @@ class LogChecker:
                 seq,
             )
         self._edge.append(hashed)
+        if any(prefix in body for prefix in PREFIXES):
+            said = _object(body)
+            if said is not None:
+                self._approvals.leaf(seq, said)
 
     def checkpoint(self, note: str) -> Checkpoint | None:
         """A signed checkpoint, given when as many leaves as it counts have been fed."""
@@ -262,9 +271,21 @@ def verify_proof(document: dict[str, Any], keys: Sequence[PublicKey]) -> LogRepo
         checker.find("not-included", "The leaf is not in the log that was signed.", "该记录不在已签名的日志中。", index)
     else:
         report.checkpoint = said
+        _check_approval(checker, index, report.leaf or {})
     if earlier is not None:
         _check_extends(checker, said, earlier, keys)
     return report
+
+
+def _check_approval(checker: LogChecker, index: int, leaf: dict[str, Any]) -> None:
+    """A proof that speaks of an approval: its signatures hold. Whose keys those are only the whole log tells."""
+    if leaf.get("kind") == "approval.used":
+        try:
+            misfits = check_evidence(leaf["data"], region=leaf["region"], at=moment(leaf["at"]))
+        except (KeyError, TypeError, ValueError):
+            misfits = check_evidence({}, region="", at=datetime.now(UTC))
+        for misfit in misfits:
+            checker.find(misfit.code, misfit.message, misfit.message_zh, index)
 
 
 def verify_consistency_proof(document: dict[str, Any], keys: Sequence[PublicKey]) -> LogReport:
