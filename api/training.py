@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from fastapi import Request
@@ -16,6 +18,7 @@ from fastapi.responses import Response
 
 from ceremonies import training
 from ceremonies.training import LICENCES, Cases
+from crypto.errors import XinyinError
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -33,12 +36,14 @@ class Step:
     :ivar href: where it is done; ``{name}`` is filled from the prepared cases
     :ivar done: how the case shows it; None: looking is enough
     :ivar looks: what must have been looked at, where it is several things
+    :ivar paper: what is needed for it, to be fetched first
     """
 
     key: str
     href: str
     done: Done | None = None
     looks: tuple[str, ...] = ()
+    paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,64 @@ class Door:
     steps: tuple[Step, ...]
 
 
+def _reached(case: str, *statuses: str) -> Done:
+    """A prepared application has got this far."""
+
+    def done(node: Node, cases: Cases) -> bool:
+        operator = node.actor(None)
+        return bool(node.seals.applications.show(operator, cases.applications[case])["status"] in statuses)
+
+    return done
+
+
+def _put_one(node: Node, cases: Cases) -> bool:
+    """The handler put an application that was not prepared."""
+    handler = node.accounts.get("handler")
+    found = node.seals.applications.list(
+        handler, mine=True, since=datetime.fromisoformat(cases.prepared_at), limit=len(cases.applications) + 1
+    )
+    return any(one["id"] not in cases.applications.values() for one in found.items)
+
+
+def _voided(case: str) -> Done:
+    """The sealed document of a prepared application counts no more."""
+
+    def done(node: Node, cases: Cases) -> bool:
+        documents = node.seals.applications.show(node.actor(None), cases.applications[case])["documents"]
+        return any(one["impression_status"] in ("voided", "replaced") for one in documents)
+
+    return done
+
+
 DOORS = (
+    Door(
+        "handler",
+        "办",
+        "handler",
+        (
+            Step("put", "/desk/new", _put_one, paper="/training/paper.pdf"),
+            Step("mend", "/desk/{app_returned}", _reached("returned", "submitted", "signed-off", "sealed", "delivered")),
+            Step("deliver", "/desk/{app_sealed}", _reached("sealed", "delivered")),
+        ),
+    ),
+    Door(
+        "signer",
+        "签",
+        "signer",
+        (
+            Step("sign", "/desk/{app_waiting}", _reached("waiting", "signed-off", "sealed", "delivered")),
+            Step("return", "/desk/{app_unfilled}", _reached("unfilled", "returned", "refused")),
+            Step("void", "/desk/{app_mistaken}", _voided("mistaken")),
+        ),
+    ),
     Door(
         "owner",
         "店",
         None,
         (
+            Step("track", "/t/{track_sealed}"),
             Step("see", "/training/case/valid"),
             Step("code", "/v#{code}"),
-            Step("expired", "/training/case/expired"),
         ),
     ),
     Door(
@@ -70,6 +124,16 @@ DOORS = (
             Step("judge", "/training/licences", looks=LICENCES),
             Step("paper", "/v#{code}"),
             Step("english", "/training/case/withdrawn?lang=en"),
+        ),
+    ),
+    Door(
+        "officer",
+        "钥",
+        "officer",
+        (
+            Step("expiring", "/officer"),
+            Step("plan", "/officer/keys"),
+            Step("approve", "/officer/approvals"),
         ),
     ),
 )
@@ -100,7 +164,9 @@ class Progress:
 
     def _done(self, step: Step, node: Node, cases: Cases) -> bool:
         if step.done is not None:
-            return step.done(node, cases)
+            with suppress(XinyinError):  # the register was made anew and the cases were not: nothing of it is done
+                return step.done(node, cases)
+            return False
         return set(step.looks) <= self.seen if step.looks else step.key in self.seen
 
 

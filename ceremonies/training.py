@@ -11,18 +11,20 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ceremonies import training_desk
 from ceremonies.forgery import forge, tampered
 from ceremonies.node import Node
 from ceremonies.sample import EXAMPLES, REGISTRAR, sample_seal
 from crypto.errors import Forbidden
 from formats.dates import shown_time
 
-VERSION = 1
+VERSION = 2
+"""Of what is prepared: a set of an older version is prepared anew."""
 _FILE = "cases.json"
 
 LICENCES = ("valid", "expired", "withdrawn", "edited", "forged")
@@ -56,11 +58,16 @@ def folder(node: Node) -> Path:
 
 def prepared(node: Node) -> Cases | None:
     """The newest prepared set; None on a production node and where none was prepared."""
-    path = folder(node) / _FILE
-    if node.mode == "production" or not path.is_file():
+    found = None if node.mode == "production" else _read(folder(node))
+    return found if found is not None and found.version == VERSION else None
+
+
+def _read(home: Path) -> Cases | None:
+    path = home / _FILE
+    if not path.is_file():
         return None
-    found = json.loads(path.read_text("utf-8"))
-    return Cases(**found) if found.get("version") == VERSION else None
+    names = {one.name for one in fields(Cases)}
+    return Cases(**{name: value for name, value in json.loads(path.read_text("utf-8")).items() if name in names})
 
 
 def prepare(node: Node, *, fresh: bool = False) -> Cases:
@@ -73,11 +80,12 @@ def prepare(node: Node, *, fresh: bool = False) -> Cases:
     home = folder(node)
     home.mkdir(mode=0o700, exist_ok=True)
     with _alone(home):
-        before = prepared(node)
-        if before is not None and not fresh:
+        before = _read(home)
+        if before is not None and before.version == VERSION and not fresh:
             return before
         cases = Cases(set=before.set + 1 if before else 1, prepared_at=shown_time(datetime.now(UTC)))
         _licences(node, cases, home)
+        cases.applications, cases.track = training_desk.prepare(node, cases.set)
         node.audit.sequence(node.checkpoint_key())
         _write(home / _FILE, json.dumps(asdict(cases), ensure_ascii=False, indent=2).encode())
     return cases

@@ -14,6 +14,7 @@ from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
 from api.training import COOKIE as TRAINING
 from api.training import DOORS, Door, Progress, door, progress, remember
 from ceremonies import training
+from ceremonies.sample import EXAMPLES
 from ceremonies.training import LICENCES, Cases
 from crypto.errors import NotFound
 from formats.dates import shown_time
@@ -114,6 +115,13 @@ def file(request: Request, case: str) -> Response:
         raise NotFound("There is no such case.", "没有这个案例。")
     path = training.folder(node_of(request)) / name
     return FileResponse(path, media_type="application/pdf", filename=name, content_disposition_type="inline")
+
+
+@router.get("/training/paper.pdf")
+def paper(request: Request) -> Response:
+    """What a handler in training hands in."""
+    _cases(request)
+    return FileResponse(EXAMPLES / "approval.pdf", media_type="application/pdf", filename="批复（样本）.pdf")
 
 
 @router.get("/training/case/{case}")

@@ -13,6 +13,12 @@
 
   function droppable(zone) {
     const input = zone.querySelector("input[type=file]");
+    const picked = zone.querySelector(".picked");
+    if (picked && !zone.classList.contains("enhanced")) {
+      zone.classList.add("enhanced"); // the browser's own button speaks the browser's language, ours the page's
+      zone.querySelector(".pick").hidden = false;
+      input.addEventListener("change", () => { picked.textContent = Array.from(input.files, (file) => file.name).join("、"); });
+    }
     const over = (on) => (event) => { event.preventDefault(); zone.classList.toggle("over", on); };
     zone.ondragenter = zone.ondragover = over(true);
     zone.ondragleave = over(false);

@@ -24,6 +24,7 @@ NO_PAGES: dict[str, str] = {
     "/training/case/{case}": "a redirect to a result",
     "/training/step/{key}/{step}": "a redirect to where the step is done",
     "/training/file/{case}.pdf": "a PDF",
+    "/training/paper.pdf": "a PDF",
     "/desk/{impression_id}.pdf": "a PDF",
 }
 """Addresses that answer GET with something else than a page."""

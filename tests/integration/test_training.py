@@ -38,7 +38,7 @@ def browser(service: Service) -> Iterator[httpx.Client]:
 
 def enter(browser: httpx.Client, key: str) -> httpx.Response:
     page = browser.get("/").text
-    token = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
+    token = re.findall(r'/training/enter/[^>]+><input type="hidden" name="csrf" value="([^"]+)"', page)[0]
     return browser.post(f"/training/enter/{key}", data={"csrf": token})
 
 
