@@ -34,6 +34,7 @@ class KeyBook:
         """
         self._node.authorise(actor, "key.list")
         found = [self._summary(role, self._node.keys.generations(role.id)) for role in self._node.keys.roles()]
+        found = [one for one in found if one["purpose"] != KeyPurpose.drill]
         order = {"stopped": 0, "rotating": 1, "draining": 2}
         return sorted(found, key=lambda r: (order.get(r["rotation"], 3), list(PURPOSES).index(r["purpose"]), r["label_zh"]))
 

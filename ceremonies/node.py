@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ca.service import CertificateAuthorityService
+    from ceremonies.compromise import Compromise
+    from ceremonies.expiry import Expiry
     from ceremonies.rotation import Rotation
     from crypto.keys import PublicKey, Signer
     from formats.auditlog import LogReport
@@ -268,6 +270,18 @@ class Node:
         from ceremonies.rotation import Rotation
 
         return Rotation(self)
+
+    @cached_property
+    def compromise(self) -> Compromise:
+        from ceremonies.compromise import Compromise
+
+        return Compromise(self)
+
+    @cached_property
+    def expiry(self) -> Expiry:
+        from ceremonies.expiry import Expiry
+
+        return Expiry(self)
 
     def list_keys(self) -> list[dict[str, Any]]:
         """Every role with its generations, without anything secret."""

@@ -9,15 +9,16 @@ before it finishes what it began, and verifiers learn of the new key before it s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ceremonies.asking import Asking, said_of
 from ceremonies.keybook import KeyBook
 from ceremonies.models import CeremonyRow, KeyStepRow
-from ceremonies.steps import ACTIONS, AUTHORITIES, needed
+from ceremonies.steps import AUTHORITIES, needed
 from crypto.errors import Conflict
 from formats.dates import shown_time
 from formats.x509 import Certificate, Subject
@@ -39,48 +40,23 @@ class StepRefused(Conflict):
     code = "rotation-step"
 
 
-class Permit:
-    """Decides a step and takes its approvals, in the transaction that writes it down. ``Node`` gives rotation one."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def take(
-        self,
-        session: Session,
-        actor: Actor,
-        action: str,
-        facts: Mapping[str, Any],
-        *,
-        subject: Mapping[str, str],
-        statement: Mapping[str, Any],
-        approval: str | None,
-    ) -> tuple[str, dict[str, Any]]:
-        """The rule that allowed it, and the approval that it rests on ({} where the rule needs none).
-
-        :raises NotAllowed: the rules say no, with or without approvals
-        """
-        under = self._node.gate.check(session, action, subject, statement, approval, actor=actor)
-        if under["approval"] is None:
-            return under["rule"], {}
-        return under["rule"], {"approval": under["approval"], "approval_digest": under["digest"]}
-
-
 class Rotation:
     """The steps of every key of a node."""
 
-    def __init__(
-        self, node: Node, permit: Permit | None = None, *, drain: Any = DRAIN, now: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, node: Node, *, drain: timedelta = DRAIN, now: Callable[[], datetime] = utc_now) -> None:
         self.node = node
-        self.permit = permit or Permit(node)
         self.drain = drain
         self._now = now
         self.book = KeyBook(self)
+        self.asking = Asking(node)
 
     def plan(self, actor: Actor, role_id: str) -> dict[str, Any]:
         """See :meth:`ceremonies.keybook.KeyBook.plan`."""
         return self.book.plan(actor, role_id)
+
+    def ask(self, actor: Actor, step: str, target: str, **said: Any) -> dict[str, Any]:
+        """Ask officers to approve a step: see :meth:`ceremonies.asking.Asking.ask`."""
+        return self.asking.ask(actor, step, target, said_of(step, **said))
 
     # -- what there is ----------------------------------------------------------------------------------------------------
 
@@ -224,11 +200,7 @@ class Rotation:
                 return {"certificate": taken.certificate.sha256}
             return {"certificate": self._own_certificate(actor, generation, model).sha256}
 
-        said = {"from": "outside" if outside else "own"}
-        if certificate is not None:
-            said["certificate"] = Certificate.parse(certificate).sha256
-        action = "ca.import" if outside else "ca.issue"
-        return self._step(actor, generation, "certify", approval, said, work, action=action)
+        return self._step(actor, generation, "certify", approval, said_of("certify", certificate=certificate), work)
 
     def _own_certificate(self, actor: Actor, generation: Generation, model: CertificateRecord | None) -> Certificate:
         if generation.purpose is KeyPurpose.issuing_ca:
@@ -258,7 +230,7 @@ class Rotation:
             )
             return {"version": made.number, "ses": made.ses_blob, "filing": made.filing_blob}
 
-        return self._step(actor, generation, "file", approval, {"number": number} if number else {}, work)
+        return self._step(actor, generation, "file", approval, said_of("file", number=number), work)
 
     def distribute(self, actor: Actor, generation_id: str, *, approval: str | None = None) -> Generation:
         """Publish the trust list with the new key in it, before it signs."""
@@ -277,6 +249,8 @@ class Rotation:
         :raises StepRefused: a step before it is missing
         """
         generation = self._staged(generation_id, "activate")
+        if generation.state is KeyState.active:
+            return generation
         if not hurry:
             self._check_distributed(generation)
         activated = self.node.keys.activate(generation_id, actor=actor, approval=approval)
@@ -318,13 +292,11 @@ class Rotation:
         approval: str | None,
         said: Mapping[str, Any],
         work: Callable[[], dict[str, Any]],
-        *,
-        action: str | None = None,
     ) -> Generation:
         """Write the step down with what allows it, do it, write down what came of it."""
         row = self.step_rows(generation.id).get(step)
         if row is None:
-            self._begin(actor, generation, step, approval, said, action or ACTIONS[step])
+            self._begin(actor, generation, step, approval, said)
         elif row.done_at is not None:
             return generation
         facts = work()
@@ -350,45 +322,34 @@ class Rotation:
         self.node.db.run(finish)
         return self.node.keys.generation(generation.id)
 
-    def _begin(
-        self, actor: Actor, generation: Generation, step: str, approval: str | None, said: Mapping[str, Any], action: str
-    ) -> None:
+    def _begin(self, actor: Actor, generation: Generation, step: str, approval: str | None, said: Mapping[str, Any]) -> None:
+        wanted = self.asking.own_step(generation, step, said)
+
         def begin(session: Session) -> None:
-            statement = self.statement(generation, step, said)
-            subject = {"key": generation.id, "role": generation.role_id}
-            rule, evidence = self.permit.take(
-                session, actor, action, key_facts(generation), subject=subject, statement=statement, approval=approval
-            )
+            under = self.node.gate.check(session, wanted.action, wanted.subject, wanted.statement, approval, actor=actor)
             row = KeyStepRow(
                 id=new_id("step"),
                 region=self.node.region,
                 generation_id=generation.id,
                 step=step,
                 actor=actor.id,
-                rule=rule,
-                facts={"statement": statement},
+                rule=under["rule"],
+                facts={"statement": dict(wanted.statement), "approval": under["approval"]},
                 begun_at=self._now(),
                 done_at=None,
             )
             session.add(row)
+            data = {**wanted.statement, "approval": under["approval"], "approval_digest": under["digest"]}
             self.node.audit.append(
-                session, kind="key.step-begun", actor=actor.id, subject=subject, data={**statement, **evidence}, rule=rule
+                session,
+                kind="key.step-begun",
+                actor=actor.id,
+                subject=dict(wanted.subject),
+                data=data,
+                rule=under["rule"],
             )
 
         self.node.db.run(begin)
-
-    def statement(self, generation: Generation, step: str, said: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Exactly what a step will do, as plain JSON: what officers approve."""
-        return {
-            "step": step,
-            "key": generation.id,
-            "role": generation.role_id,
-            "purpose": str(generation.purpose),
-            "suite": str(generation.suite),
-            "number": generation.number,
-            "public_key_sha256": generation.public_key.fingerprint,
-            **(said or {}),
-        }
 
     def _staged(self, generation_id: str, step: str) -> Generation:
         """The generation, if this step is open to it. :raises StepRefused: it is not, or another comes first"""
@@ -398,6 +359,11 @@ class Rotation:
                 f"Key {generation.number} is {generation.state}; this step is for a key that is being prepared.",
                 f"第 {generation.number} 代密钥当前不是待启用状态，不能执行此步骤。",
                 state=str(generation.state),
+            )
+        if generation.id in self.compromised():
+            raise StepRefused(
+                "This key was declared compromised; have it destroyed and make the next one.",
+                "该密钥已按失密处置；请销毁后重新生成。",
             )
         if step not in needed(generation.purpose):
             raise StepRefused(

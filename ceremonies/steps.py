@@ -12,10 +12,10 @@ from hsm.schemas import KeyPurpose as P
 
 STEPS = ("stage", "prove", "certify", "file", "distribute", "activate", "retire", "destroy")
 AUTHORITIES = frozenset({P.root_ca, P.issuing_ca})
-CERTIFIED = AUTHORITIES | {P.ocsp, P.tsa, P.seal_maker, P.seal_holder, P.licence_issuer, P.credential_issuer}
+CERTIFIED = AUTHORITIES | {P.ocsp, P.tsa, P.seal_maker, P.seal_holder, P.licence_issuer, P.credential_issuer, P.drill}
 """Purposes whose keys sign under a certificate; the others are known by the key alone."""
 FILED = frozenset({P.seal_holder})
-DISTRIBUTED = frozenset(P) - {P.seal_holder, P.ocsp}
+DISTRIBUTED = frozenset(P) - {P.seal_holder, P.ocsp, P.drill}
 """Purposes whose keys others know from our trust list; seals and OCSP delegates are known through their issuer."""
 
 ACTIONS = {
@@ -108,6 +108,7 @@ PURPOSES: dict[str, tuple[str, str]] = {
     P.trust_list: ("Trust list", "信任列表"),
     P.audit_checkpoint: ("Audit log", "审计日志"),
     P.receipt: ("Receipts", "回执"),
+    P.drill: ("Drill", "演练"),
 }
 SUITES = {"sm2": "SM2", "rsa": "RSA", "p256": "P-256"}
 STATES: dict[str, tuple[str, str]] = {

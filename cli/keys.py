@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +10,11 @@ import typer
 
 from ceremonies.plain import plain
 from cli.output import emit, emit_list
+from cli.state import STATE
 from cli.support import can_write, opened, write_out
 from cli.verify import read_file
+from crypto.errors import Usage
+from formats.dates import BEIJING
 
 if TYPE_CHECKING:
     from hsm.schemas import Generation
@@ -140,3 +144,76 @@ def destroy(generation: GenerationId, approval: ApprovalId = None) -> None:
     """销毁：不可恢复 / destroy the key in its token, for good."""
     with opened() as (node, actor):
         _done(node.rotation.destroy(actor, generation, approval=approval))
+
+
+@app.command("compromise")
+def compromise(
+    generation: GenerationId,
+    reason: Annotated[str, typer.Option("--reason", help="原因，将记录在案 / why; kept on record")],
+    since: Annotated[
+        str | None, typer.Option("--since", help="自何时起可疑（RFC 3339）；缺省为启用之时 / in doubt since")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="把可疑文件清单写成 CSV / list of what is in doubt")] = None,
+    approval: ApprovalId = None,
+) -> int:
+    """失密：立即停用，吊销证书，停用印章或切换密钥，列出可疑文件 / stop a key at once and list what is in doubt.
+
+    退出码 / exit status: 0 全部完成 all done, 1 有未完成部分（再次执行即可）something is left: run it again.
+    """
+    if out is not None:
+        can_write(out)
+    with opened() as (node, actor):
+        moment = _moment(since) if since else None
+        found = node.compromise.declare(actor, generation, reason=reason, since=moment, approval=approval)
+        if out is not None:
+            write_out(out, node.compromise.table(actor, found["id"]).encode())
+        emit(found)
+    return 0 if found["status"] == "done" else 1
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise Usage(
+            f"“{text}” is no time; write 2026-11-21T08:00:00+08:00.", f"“{text}”不是时间；请写成 2026-11-21T08:00:00+08:00。"
+        ) from exc
+    return found if found.tzinfo else found.replace(tzinfo=BEIJING)
+
+
+@app.command("drill")
+def drill(
+    suite: Annotated[str, typer.Option("--suite", help="sm2、rsa 或 p256")] = "sm2",
+) -> int:
+    """演练：在真实令牌与 CA 上走完一次轮换，随后销毁 / practise a rotation with scratch keys; exit status 1 if it failed."""
+    from ceremonies.drill import Drill
+
+    if suite not in ("sm2", "rsa", "p256"):
+        raise Usage("Choose sm2, rsa or p256.", "请选择 sm2、rsa 或 p256。")
+    with opened() as (node, actor):
+        found = Drill(node).run(actor, suite)
+        emit(found)
+    return 0 if found["status"] == "done" else 1
+
+
+@app.command("due")
+def due(within: Annotated[int, typer.Option("--days", min=1, max=3650, help="天数 / days from now")] = 90) -> None:
+    """即将到期的一切，最紧急的在前 / what runs out, the most urgent first."""
+    columns = (("urgency", "缓急", "Urgency"), ("at", "到期", "At"), ("what_zh", "事项", "What"), ("do_zh", "怎么办", "Do"))
+    if STATE.lang == "en":
+        columns = (("urgency", "缓急", "Urgency"), ("at", "到期", "At"), ("what", "事项", "What"), ("do", "怎么办", "Do"))
+    with opened() as (node, actor):
+        emit_list(node.expiry.overview(actor, within=timedelta(days=within)), columns)
+
+
+@app.command("ask")
+def ask(
+    step: Annotated[str, typer.Argument(metavar="STEP", help="stage、certify、file、distribute、activate、retire、destroy")],
+    target: Annotated[str, typer.Argument(metavar="ROLE|GENERATION", help="stage 用途 ID，其余密钥代 ID / role for stage")],
+    number: Annotated[str | None, typer.Option("--number", help="备案编号 / filing number, for file")] = None,
+    certificate: Annotated[Path | None, typer.Option("--certificate", help="外部 CA 的证书 / for certify")] = None,
+) -> None:
+    """请密钥管理员批准某一步骤 / ask the officers to approve a step."""
+    data = read_file(certificate, limit=1 << 20) if certificate is not None else None
+    with opened() as (node, actor):
+        emit(node.rotation.ask(actor, step, target, number=number, certificate=data))

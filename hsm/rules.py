@@ -11,10 +11,10 @@ PROBE_PREFIX = b"Xinyin probe: "
 """Every probe begins so; nothing that a format signs does (DER begins with a tag, JSON with a brace)."""
 
 _P = KeyPurpose
-ATTEMPT_PURPOSES = frozenset({_P.seal_holder, _P.licence_issuer, _P.credential_issuer})
-"""Keys that seal or issue: used under a numbered attempt of an intent only."""
+ATTEMPT_PURPOSES = frozenset({_P.seal_holder, _P.licence_issuer, _P.credential_issuer, _P.drill})
+"""Keys that seal or issue (or practise that): used under a numbered attempt of an intent only."""
 
-MESSAGES_PER_ATTEMPT = {_P.seal_holder: 1, _P.licence_issuer: 16, _P.credential_issuer: 16}
+MESSAGES_PER_ATTEMPT = {_P.seal_holder: 1, _P.licence_issuer: 16, _P.credential_issuer: 16, _P.drill: 1}
 """How many different messages one attempt may have signed by one key; the same message again is a retry."""
 
 _EVERY = frozenset({"probe", "csr"})
@@ -31,6 +31,7 @@ ROUTINE: dict[KeyPurpose, frozenset[str]] = {
     _P.trust_list: _EVERY | {"trust-list"},
     _P.audit_checkpoint: _EVERY | {"checkpoint"},
     _P.receipt: _EVERY | {"receipt"},
+    _P.drill: _EVERY,
 }
 _CA = frozenset({_P.root_ca, _P.issuing_ca})
 _STAGED = frozenset({"probe", "csr"})

@@ -27,6 +27,8 @@ class KeyPurpose(StrEnum):
     trust_list = "trust_list"
     audit_checkpoint = "audit_checkpoint"
     receipt = "receipt"
+    drill = "drill"
+    """Practice: it signs within intents as keys that seal do, and no seal, issuer or list ever names it."""
 
 
 class KeyState(StrEnum):

@@ -24,6 +24,7 @@ PURPOSE_WORDS: dict[KeyPurpose, tuple[str, str]] = {
     _P.trust_list: ("信任列表", "trust list"),
     _P.audit_checkpoint: ("审计检查点", "audit checkpoint"),
     _P.receipt: ("回执", "receipt"),
+    _P.drill: ("演练", "drill"),
 }
 _SUITES = {Suite.RSA: "RSA", Suite.P256: "P-256", Suite.SM2: "SM2"}
 
