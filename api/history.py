@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from api.texts import known, text
 from formats.dates import shown_time
-from people.errors import NoSuchAccount
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -53,17 +52,9 @@ def told(node: Node, entries: Iterable[Entry], lang: str) -> list[Event]:
 
 def people(node: Node, ids: Iterable[str], lang: str) -> dict[str, str]:
     """What people call those who act: accounts by their names, the node's own processes in words."""
-    names = {}
-    for one in ids:
-        if known(f"actor_{one}"):
-            names[one] = text(lang, f"actor_{one}")
-            continue
-        try:
-            account = node.accounts.get(one) if one else None
-        except NoSuchAccount:
-            account = None
-        names[one] = (account.display_name or account.name) if account else one
-    return names
+    wanted = [one for one in ids if one]
+    found = node.accounts.display_names(one for one in wanted if not known(f"actor_{one}"))
+    return {"": "", **{one: text(lang, f"actor_{one}") if known(f"actor_{one}") else found.get(one, one) for one in wanted}}
 
 
 def _event(node: Node, entry: Entry, names: dict[str, str], lang: str) -> Event:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from api.history import told, words_of
-from people.errors import NoSuchAccount
 from policies.authorise import Authoriser
 from store.audit import Entry
 
 
 class Accounts:
-    def get(self, name: str) -> object:
-        if name != "account_1":
-            raise NoSuchAccount("none", "无")
-        return SimpleNamespace(name="li.hua", display_name="李华")
+    def display_names(self, ids: Iterable[str]) -> dict[str, str]:
+        return {one: "李华" for one in ids if one == "account_1"}
 
 
 NODE = SimpleNamespace(accounts=Accounts(), authoriser=Authoriser("development"))
@@ -44,7 +42,7 @@ def test_an_event_says_what_happened_who_did_it_when_and_under_which_rule() -> N
 
 
 def test_an_event_done_for_somebody_else_names_both() -> None:
-    (event,) = told(NODE, [entry(data={"on_behalf_of": "account_1"}, actor="local-operator")], "zh")  # type: ignore[arg-type]
+    (event,) = told(NODE, [entry(subject={"on_behalf_of": "account_1"}, actor="local-operator")], "zh")  # type: ignore[arg-type]
     assert (event.who, event.behalf) == ("本机操作员", "李华")
 
 
