@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 from ca.models import CertificateRow
 from crypto.keys import PublicKey
 from formats.auditlog import Finding
-from formats.canonical import canonical_digest
 from hsm.models import KeyGenerationRow
 from licences.models import LicenceRow
 from people.models import AccountRow
@@ -273,16 +272,34 @@ def _account_told(leaf: Entry) -> Values:
     return {"status": leaf.kind.partition(".")[2]}
 
 
+_APPLICATION_STATES = {
+    "application.submitted": "submitted",
+    "application.amended": "submitted",
+    "application.signed-off": "signed-off",
+    "application.returned": "returned",
+    "application.refused": "refused",
+    "application.withdrawn": "withdrawn",
+    "application.sealed": "sealed",
+    "application.delivered": "delivered",
+}
+
+
 def _application_told(leaf: Entry) -> Values:
+    said = leaf.data
+    told: dict[str, Any] = {"status": _APPLICATION_STATES[leaf.kind], "matter": said["matter"]}
+    told |= {"round": said["round"], "content_sha256": said["content"]}
     if leaf.kind == "application.submitted":
-        told = {"handler": leaf.actor, "signer_off": None}
-        told |= {"purpose": leaf.data["purpose"], "matter": leaf.data["matter"], "facts": leaf.data["facts"]}
-        return told | {"document_sha256": leaf.data["document"], "seal_id": leaf.subject.get("seal")}
-    return {"signer_off": leaf.actor}
+        told |= {"handler": leaf.actor, "purpose": said["purpose"]}
+    if leaf.kind in ("application.submitted", "application.amended"):
+        told |= {"document_sha256": said["document"], "seal_id": leaf.subject.get("seal"), "signer_off": None}
+    if leaf.kind == "application.signed-off":
+        told["signer_off"] = leaf.actor
+    return told
 
 
 def _application_seen(row: ApplicationRow) -> Values:
-    return _columns(row) | {"facts": canonical_digest(row.facts)}
+    """A sign-off that was used up for a seal or a licence stays a sign-off; that use has its own leaf."""
+    return _columns(row) | {"status": "signed-off" if row.status == "used" else row.status}
 
 
 def _licence_told(leaf: Entry) -> Values:
@@ -357,7 +374,7 @@ TABLES = (
         "申请",
         ApplicationRow,
         frozenset({"application.submitted"}),
-        frozenset({"application.signed-off", "application.refused"}),
+        frozenset(_APPLICATION_STATES),
         _application_told,
         _application_seen,
     ),

@@ -209,10 +209,7 @@ class _Use:
         if self.row.application_id is None:
             return None
         leaves = [e for e in reversed(self.tracer.audit.history(self.row.application_id)) if e.kind.startswith("application.")]
-        handled = next((e.actor for e in leaves if e.kind == "application.submitted"), None)
-        signed = [e for e in leaves if e.kind == "application.signed-off" and e.at <= self.row.created_at]
-        apart = bool(signed) and handled is not None and signed[-1].actor != handled
-        self._check("signed-off", apart)
+        self._check("signed-off", _signed_off_by_another([one for one in leaves if one.at <= self.row.created_at]))
         return {"id": self.row.application_id, "steps": [self._step(e) for e in leaves]}
 
     def _licence(self) -> dict[str, Any] | None:
@@ -304,6 +301,18 @@ class _Use:
         self._check("key-in-force", in_force)
         fits = certificate is not None and key is not None and certificate.certificate.public_key.spki == key.public_key
         self._check("certificate", bool(fits and certificate and certificate.not_before <= at <= certificate.not_after))
+
+
+def _signed_off_by_another(leaves: list[Entry]) -> bool:
+    """Whether the last round of an application was signed off, by nobody who handled it or for whom it was handled."""
+    opened = [n for n, one in enumerate(leaves) if one.kind in ("application.submitted", "application.amended")]
+    signed = [one for one in leaves[opened[-1] :] if one.kind == "application.signed-off"] if opened else []
+
+    def hands(one: Entry) -> set[str]:
+        return {one.actor, *filter(None, [one.subject.get("on_behalf_of")])}
+
+    handlers = {hand for n in opened for hand in hands(leaves[n])}
+    return bool(signed) and not handlers & hands(signed[-1])
 
 
 def _revisions(data: bytes) -> set[str]:
