@@ -339,7 +339,9 @@ class Rotation:
                 done_at=None,
             )
             session.add(row)
-            data = {**wanted.statement, "approval": under["approval"], "approval_digest": under["digest"]}
+            data = dict(wanted.statement)
+            if under["approval"] is not None:
+                data |= {"approval": under["approval"], "approval_digest": under["digest"]}
             self.node.audit.append(
                 session,
                 kind="key.step-begun",
