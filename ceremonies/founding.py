@@ -17,10 +17,11 @@ from sqlalchemy.orm import Session
 from ceremonies.config import FILE, NodeConfig
 from ceremonies.node import Node
 from ceremonies.sample import make_sample_people
-from crypto.errors import Conflict
+from crypto.errors import Conflict, Forbidden
 from crypto.suites import Suite
 from hsm.schemas import KeyPurpose
 from hsm.tokens import init_tokens
+from people.schemas import Actor
 
 Progress = Callable[[str, str], None]
 """Called with one sentence in Chinese and one in English before each step."""
@@ -54,7 +55,9 @@ def found(home: Path, region: str, name: str, progress: Progress, *, database: s
         config = _begun(home, wanted)
         if config.founded:
             progress("节点已经建好，沿用原有节点", "The node is already there and stays as it is")
-            return Node(home, config)
+            node = Node(home, config)
+            catch_up(node, progress)
+            return node
         node = Node(home, config)
         _steps(node, progress)
         config.finish(home)
@@ -87,6 +90,18 @@ def _steps(node: Node, progress: Progress) -> None:
     node.audit.sequence(node.checkpoint_key())
 
 
+def catch_up(node: Node, progress: Progress) -> None:
+    """A node that an earlier version founded gets what this one needs: its tables (:attr:`Node.db`), and keys that it lacks."""
+    have = {role.purpose for role in node.keys.roles()}
+    for purpose in [purpose for purpose in _OWN_KEYS if purpose not in have]:
+        try:
+            _first_key(node, purpose, node.actor(None))
+        except Forbidden as exc:  # in production the officers make it
+            progress(f"缺少密钥 {purpose}：{exc.message_zh}", f"The key {purpose} is missing: {exc.message}")
+        else:
+            progress(f"补建密钥 {purpose}", f"Making the key {purpose}, which earlier versions did not have")
+
+
 def _say_founded(node: Node) -> None:
     """From this leaf on no step on a key passes as a part of the founding."""
 
@@ -100,11 +115,11 @@ def _say_founded(node: Node) -> None:
     node.db.run(say)
 
 
-def _first_key(node: Node, purpose: KeyPurpose) -> None:
+def _first_key(node: Node, purpose: KeyPurpose, actor: Actor | str = "system") -> None:
     """The role and its active key; what is there already stays."""
-    role = node.keys.create_role(purpose, Suite.P256, purpose.value)
+    role = node.keys.create_role(purpose, Suite.P256, purpose.value, actor=actor)
     if role.status != "active":
-        node.keys.activate(node.keys.stage(role.id).id)
+        node.keys.activate(node.keys.stage(role.id, actor=actor).id, actor=actor)
 
 
 def _prepare(home: Path, wanted: NodeConfig) -> None:

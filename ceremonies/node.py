@@ -115,8 +115,12 @@ class Node:
 
     @cached_property
     def db(self) -> Database:
+        """The database; one that an earlier version left is brought to this version's tables first."""
         import_tables()
-        return Database.open(self.config.database)
+        opened = Database.open(self.config.database)
+        if opened.behind():
+            opened.migrate()
+        return opened
 
     @cached_property
     def blobs(self) -> BlobStore:

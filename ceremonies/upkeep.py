@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ceremonies.node import Node
+from ceremonies.watch_config import WatchConfig, watch_configs
+from ceremonies.watching import WatchedFolder
 from crypto.errors import XinyinError
 
 log = logging.getLogger("xinyin.worker")
@@ -56,7 +58,22 @@ def tasks(node: Node) -> list[Task]:
 
 def side_tasks(node: Node) -> list[Task]:
     """What waits for others (receivers, file systems): each in a thread of its own, so that nothing of :func:`tasks` waits."""
-    return [Task("call-backs", 1.0, node.courier.work)]
+    found = [Task("call-backs", 1.0, node.courier.work)]
+    for config in watch_configs(node.home):
+        found.append(Task(f"watch {config.name}", 1.0, _watched(node, config)))
+    return found
+
+
+def _watched(node: Node, config: WatchConfig) -> Callable[[], object]:
+    """Looks after one folder, opened at the first turn: one that cannot be used is told of and stops nothing else."""
+    opened: list[WatchedFolder] = []
+
+    def work() -> None:
+        if not opened:
+            opened.append(WatchedFolder(node, config))
+        opened[0].work()
+
+    return work
 
 
 def revocation(node: Node) -> Callable[[], None]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import accounts, applications, audit, ca, keys, licences, node, notices, policy, seals, trust
+from cli import accounts, applications, audit, ca, keys, licences, node, notices, policy, seals, trust, watching
 from cli import verify as verify_command
 from cli.state import STATE, default_home, default_lang
 from cli.usage import in_chinese, in_english
@@ -88,6 +88,7 @@ for _name, _module in (
     ("policy", policy.app),
     ("subscription", notices.app),
     ("event", notices.event_app),
+    ("watch", watching.app),
 ):
     app.add_typer(_module, name=_name)
 

@@ -127,15 +127,18 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
 
     from api.app import create_app
     from ceremonies.config import PORT
+    from ceremonies.founding import catch_up
     from ceremonies.node import Node
 
     node = Node.open(home, host=False)
     _log_to(home / "log" / "service.log")
+    node.db.migrate()
     listener = _listen(host, PORT if port is None else port)
     supervisor = Supervisor(home, ["signer", "worker"])
     try:
         supervisor.start()
         _await_signer(node, supervisor)
+        catch_up(node, say)
         _prepare_training(node)
         certificate = _certificate(home) if tls else None
         app = create_app(node, secure_cookies=tls)

@@ -38,6 +38,8 @@ log = logging.getLogger("xinyin.worker")
 ACTOR = "call-backs"
 """As whom the audit log has what the worker sends."""
 
+_IN_HISTORY = frozenset({"application", "impression", "licence"})
+"""Objects whose history says who was told."""
 _LEASE = timedelta(minutes=10)
 _AT_ONCE = 8
 _A_RECEIVER = 20
@@ -270,7 +272,8 @@ class Courier:
             self.db.run(lambda session: session.execute(statement.values(next_at=until)))
 
     def _leaf(self, session: Session, kind: str, parcel: Parcel, data: dict[str, int]) -> None:
-        subject = {"subscription": parcel.subscription.id, "event": parcel.event.id}
+        about = {name: parcel.event.subject[name] for name in _IN_HISTORY & parcel.event.subject.keys()}
+        subject = {**about, "subscription": parcel.subscription.id, "event": parcel.event.id}
         told = {"kind": parcel.event.kind, "jti": parcel.delivery.id}
         self.audit.append(session, kind=kind, actor=ACTOR, subject=subject, data={**told, **data})
 

@@ -29,6 +29,9 @@ CRASH_POINTS: Final = (
     "audit.checkpoint-signed",  # signed; no row holds it yet
     "audit.checkpoint-stored",  # stored; the witness file is a step behind
     "call-back.handed-out-uncommitted",  # events numbered and deliveries written, not committed
+    "watch.taken",  # a watched file renamed; no application yet
+    "watch.submitted",  # its application committed; the folder does not name it yet
+    "watch.written",  # the sealed file is out; what tells of it is not
     "call-back.pushed",  # the receiver has answered; no row says so yet
 )
 

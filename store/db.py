@@ -33,6 +33,7 @@ from crypto.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")
 
+_SCRIPTS = Path(__file__).parent / "migrations" / "versions"
 _BUSY_TIMEOUT_MS = 15_000
 _ATTEMPTS = 20
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
@@ -191,6 +192,18 @@ class Database:
             "The database is busy with other writers; nothing was changed, try again.",
             "数据库正忙于其他写入；未作任何更改，请重试。",
         )
+
+    def behind(self) -> bool:
+        """Whether an earlier version made these tables. Asked at every start, so without Alembic. One that cannot be reached or
+        has no tables yet, is not behind.
+        """
+        newest = max(path.name[:4] for path in _SCRIPTS.glob("[0-9]*.py"))
+        try:
+            with self.engine.connect() as connection:
+                present: str = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) or newest
+        except DBAPIError:
+            return False
+        return present < newest
 
     def migrate(self) -> None:
         """Bring the tables to this version's; safe to call from several processes and again."""

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from store.db import Base, Database
 from store.ids import new_id
-from store.migrations import DatabaseForeign, DatabaseTooNew, current, head
+from store.migrations import DatabaseForeign, DatabaseTooNew, config, current, head
 from store.migrations.__main__ import ROOMS, import_models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,3 +136,23 @@ def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     database.migrate()
     with database.engine.connect() as connection:
         assert current(connection) == head()
+
+
+def test_a_database_of_the_first_version_is_behind_and_keeps_what_it_holds(pair: tuple[Database, Database]) -> None:
+    old, empty = pair
+    with old.engine.begin() as connection:
+        command.upgrade(config(connection), "0001")
+        connection.execute(
+            sa.text(
+                "INSERT INTO departments (id, name, uscc, created_at, region) "
+                "VALUES ('dept_1', '审批局', '11310000MB0X700157', '2026-11-01 00:00:00', '310000')"
+            )
+        )
+    assert old.behind()
+    assert not empty.behind(), "a database without tables is nobody's yet"
+    old.migrate()
+    assert not old.behind()
+    with old.read() as session:
+        assert session.scalar(sa.text("SELECT name FROM departments")) == "审批局"
+    old.close()
+    empty.close()
