@@ -132,7 +132,7 @@ DOORS = (
         "officer",
         (
             Step("expiring", "/officer"),
-            Step("plan", "/officer/keys"),
+            Step("plan", "/officer/keys/{role}"),
             Step("approve", "/officer/approvals"),
         ),
     ),

@@ -19,11 +19,13 @@ from typing import Any
 from ceremonies import training_desk
 from ceremonies.forgery import forge, tampered
 from ceremonies.node import Node
-from ceremonies.sample import EXAMPLES, REGISTRAR, sample_seal
+from ceremonies.sample import APPROVER, EXAMPLES, REGISTRAR, sample_seal
 from crypto.errors import Forbidden
+from crypto.suites import Suite
 from formats.dates import shown_time
+from hsm.schemas import KeyPurpose
 
-VERSION = 2
+VERSION = 3
 """Of what is prepared: a set of an older version is prepared anew."""
 _FILE = "cases.json"
 
@@ -40,6 +42,8 @@ class Cases:
     :ivar code: what the valid licence's printed code leads to (after ``/v#``)
     :ivar applications: by case, the identifier of the application to seal
     :ivar track: by case, the code by which an applicant follows it
+    :ivar role: the key role whose next key an officer learns to plan
+    :ivar approval: what another officer asked to be approved
     """
 
     version: int = VERSION
@@ -49,6 +53,8 @@ class Cases:
     code: str = ""
     applications: dict[str, str] = field(default_factory=dict)
     track: dict[str, str] = field(default_factory=dict)
+    role: str = ""
+    approval: str = ""
 
 
 def folder(node: Node) -> Path:
@@ -86,6 +92,7 @@ def prepare(node: Node, *, fresh: bool = False) -> Cases:
         cases = Cases(set=before.set + 1 if before else 1, prepared_at=shown_time(datetime.now(UTC)))
         _licences(node, cases, home)
         cases.applications, cases.track = training_desk.prepare(node, cases.set)
+        cases.role, cases.approval = _officers(node)
         node.audit.sequence(node.checkpoint_key())
         _write(home / _FILE, json.dumps(asdict(cases), ensure_ascii=False, indent=2).encode())
     return cases
@@ -136,3 +143,14 @@ def _licences(node: Node, cases: Cases, home: Path) -> None:
         cases.licences[case] = f"licence-{number}.pdf"  # the name gives nothing away
         _write(home / cases.licences[case], documents[case])
     cases.code = str(made["valid"][0]["code"]).partition("#")[2]
+
+
+# -- keys: what an officer looks at -----------------------------------------------------------------------------------------
+
+
+def _officers(node: Node) -> tuple[str, str]:
+    """The approval bureau's RSA seal key, and another officer's wish to make the next one; the same wish is asked once."""
+    seal, _ = sample_seal(node, APPROVER)
+    role = next(one for one in node.keys.roles(KeyPurpose.seal_holder) if one.suite is Suite.RSA and seal["es_id"] in one.name)
+    asked = node.rotation.ask(node.accounts.get("officer2"), "stage", role.id)
+    return role.id, str(asked["id"])

@@ -176,6 +176,11 @@ def _saw(request: Request, response: Response, cases: Cases, what: str) -> None:
 
 
 def _address(href: str, cases: Cases) -> str:
-    names: dict[str, Any] = {"code": cases.code, **{f"app_{k}": v for k, v in cases.applications.items()}}
+    names: dict[str, Any] = {
+        "code": cases.code,
+        "role": cases.role,
+        "approval": cases.approval,
+        **{f"app_{k}": v for k, v in cases.applications.items()},
+    }
     names |= {f"track_{k}": v for k, v in cases.track.items()}
     return href.format(**names)
