@@ -5,6 +5,7 @@ Each kind of leaf has a sentence ``leaf_KIND`` in ``locale/*/history.po``; rules
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,10 @@ from formats.dates import shown_time
 if TYPE_CHECKING:
     from ceremonies.node import Node
     from store.audit import Entry
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+"""A reason whose words are kept elsewhere: the log holds nothing personal."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def _event(node: Node, entry: Entry, names: dict[str, str], lang: str) -> Event:
         who=names[entry.actor],
         behalf=names[_behalf(entry)],
         rule=(rule.zh if lang == "zh" else rule.en) if rule else "",
-        note=reason if isinstance(reason, str) else "",
+        note=reason if isinstance(reason, str) and not _DIGEST.fullmatch(reason) else "",
         leaf=entry.id,
         number=entry.seq,
     )
