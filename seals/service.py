@@ -21,7 +21,7 @@ from seals.impressions import Impressions, impression_json
 from seals.models import ImpressionRow, SealKeyRow, SealRow
 from seals.placement import AnyPlacement, KeywordPlacement
 from seals.ports import Actor, Generation
-from seals.schemas import NoCertificate, NoSuchSuite, no_such_seal
+from seals.schemas import NoCertificate, NoSuchSuite, Page, no_such_seal
 from seals.sealing import SealedPdf, SealingMaterial, seal_pdf
 from seals.workflow.book import Bound
 from seals.workflow.service import ApplicationService
@@ -75,6 +75,10 @@ class SealService(Impressions):
             matters=self.book.matters,
             now=self._now,
         )
+
+    def register(self, actor: Actor, **wanted: Any) -> Page[dict[str, Any]]:
+        """The register of use 用印登记, as :meth:`ApplicationService.register`."""
+        return self.applications.register(actor, **wanted)
 
     @cached_property
     def _chains(self) -> dict[str, tuple[Certificate, Chain, float]]:

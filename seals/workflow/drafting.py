@@ -14,7 +14,7 @@ from policies.matters import Matter, Matters
 from seals.models import ApplicationDocumentRow, ApplicationRow, ApplicationStepRow, ImpressionRow, SealRow
 from seals.schemas import BadApplication, ImpressionStateRefused, SealNotInForce, no_such_seal
 from seals.workflow.directory import Directory
-from seals.workflow.drafts import Draft, NewDocument, check_words, checked, only_digest
+from seals.workflow.drafts import Draft, NewDocument, check_words, checked, kept_words, only_digest
 from store.db import Database
 
 MEMBERS = ("matter", "seal_id", "document_sha256", "number", "copies", "title", "facts", "countersigners", "replaces")
@@ -135,7 +135,7 @@ class Drafting:
                 "An applicant has a name and a contact, up to 200 characters each.",
                 "申请人信息为姓名（名称）与联系方式，各 200 字以内。",
             )
-        return {key: str(value).strip() for key, value in given.items() if value}
+        return {key: kept for key, value in given.items() if (kept := kept_words(str(value), 200))}
 
     def instant_context(
         self, row: ApplicationRow, documents: Sequence[ApplicationDocumentRow], context: Mapping[str, Any], rule: str

@@ -25,6 +25,7 @@ FORMATS = ("pades", "gm", "gm35275")
 LEVELS = ("B", "T", "LT", "LTA")
 _LENGTHS = ("x_mm", "y_mm")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
+_UNKEPT = re.compile(r"[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")
 
 
@@ -92,9 +93,15 @@ def content_of(row: ApplicationRow, documents: Sequence[ApplicationDocumentRow],
 
 
 def _whole(value: Any) -> Any:
-    """Facts may hold fractions; they are digested as text."""
+    """Facts may hold fractions: they are digested as text, and 1.0 as 1, which is all that a database may give back."""
     if isinstance(value, float):
-        return repr(value)
+        if not math.isfinite(value):
+            raise BadApplication("A fact is no number; correct it.", "申请要素中有无效的数值；请改正。")
+        return int(value) if value.is_integer() else repr(value)
+    if isinstance(value, str) and "\x00" in value:
+        raise BadApplication(
+            "A fact holds a character that cannot be kept; correct it.", "申请要素中有无法保存的字符；请改正。"
+        )
     if isinstance(value, Mapping):
         return {str(key): _whole(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -192,6 +199,19 @@ def _check_place(document: NewDocument, placement: AnyPlacement) -> None:
     except OutsideCommonCase:
         return  # damaged or unusual: it is mended or refused where it is sealed
     check_on_page(page, placement.x_mm, placement.y_mm)
+
+
+def kept_words(text: str | None, most: int = 2000) -> str | None:
+    """A remark as it is kept; None for an empty one.
+
+    :raises BadApplication: too long, or a character that no database keeps
+    """
+    words = (text or "").strip()
+    if len(words) > most or _UNKEPT.search(words):
+        raise BadApplication(
+            f"Write up to {most} characters, without control characters; shorten it.", f"请控制在 {most} 字以内，不含控制字符。"
+        )
+    return words or None
 
 
 # -- places as JSON -----------------------------------------------------------------------------------------------------------

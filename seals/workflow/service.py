@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,11 @@ from seals.models import ApplicationDeliveryRow, ApplicationDocumentRow, Applica
 from seals.ports import Actor, Sealing
 from seals.schemas import ApplicationStateRefused, BadApplication, Page
 from seals.workflow import lists, tracking
+from seals.workflow import register as uses
 from seals.workflow.acting import Acting, behalf, digest_of
 from seals.workflow.book import none_such
 from seals.workflow.drafting import Drafting, Wish
-from seals.workflow.drafts import Draft, NewDocument
+from seals.workflow.drafts import Draft, NewDocument, kept_words
 from seals.workflow.showing import Showing
 from seals.workflow.states import APPROVING, VERBS, advance, allowed, plan, status_after
 from store.audit import AuditLog
@@ -135,7 +136,7 @@ class ApplicationService(Acting):
             row, steps = self._seen(session, actor, application_id)
             wish = self._drafting.changed(row, self.documents(session, row), steps, documents, changes)
         draft = self._drafting.checked(wish)
-        person = self._drafting.applicant(applicant)
+        person, remark = self._drafting.applicant(applicant), kept_words(note)
         for document in documents or ():
             self.blobs.put(document.data)
 
@@ -145,7 +146,7 @@ class ApplicationService(Acting):
                 raise ApplicationStateRefused("Nothing was changed.", "内容没有变化。", status=row.status)
             row.round += 1
             row.applicant = person or row.applicant
-            self._open_round(session, actor, row, draft, rule, "application.amended", note=note)
+            self._open_round(session, actor, row, draft, rule, "application.amended", note=remark)
             crash_point("application.uncommitted")
 
         self.db.run(write)
@@ -153,11 +154,12 @@ class ApplicationService(Acting):
 
     def withdraw(self, actor: Actor, application_id: str, *, reason: str = "") -> dict[str, Any]:
         """撤回, by those who handle it, before anything is sealed."""
+        why = kept_words(reason)
 
         def write(session: Session) -> None:
             row, rule, steps = self._ready(session, actor, application_id, "withdraw")
             _skip_rest(steps)
-            self._settle(session, actor, row, "withdrawn", rule, steps, reason=reason or None)
+            self._settle(session, actor, row, "withdrawn", rule, steps, reason=why)
 
         self.db.run(write)
         return self.show(actor, application_id)
@@ -178,7 +180,7 @@ class ApplicationService(Acting):
 
     def return_(self, actor: Actor, application_id: str, *, reason: str) -> dict[str, Any]:
         """退回补正: back to who handles it, with the reason."""
-        _check_reason(reason)
+        reason = _checked_reason(reason)
 
         def write(session: Session) -> None:
             row, rule, steps = self._ready(session, actor, application_id, "return")
@@ -194,7 +196,7 @@ class ApplicationService(Acting):
 
     def refuse(self, actor: Actor, application_id: str, *, reason: str) -> dict[str, Any]:
         """不予用印 for good, with the reason. :raises ApplicationStateRefused: not waiting for a decision"""
-        _check_reason(reason)
+        reason = _checked_reason(reason)
 
         def write(session: Session) -> None:
             row, rule, steps = self._ready(session, actor, application_id, "refuse")
@@ -257,7 +259,8 @@ class ApplicationService(Acting):
 
         :param method: one of :data:`METHODS`
         """
-        if method not in METHODS or not 1 <= len(recipient.strip()) <= 200 or len(receipt) > 2000:
+        who, words = kept_words(recipient, 200), kept_words(receipt)
+        if method not in METHODS or who is None:
             raise BadApplication(
                 f"Say who received it (up to 200 characters), how ({', '.join(METHODS)}), and the receipt.",
                 f"请填写接收人（200 字以内）、送达方式（{'、'.join(zh for _, zh in METHODS.values())}）和回执。",
@@ -269,9 +272,9 @@ class ApplicationService(Acting):
             delivery = ApplicationDeliveryRow(
                 id=new_id("delivery"),
                 application_id=row.id,
-                recipient=recipient.strip(),
+                recipient=who,
                 method=method,
-                receipt=receipt.strip() or None,
+                receipt=words,
                 receipt_sha256=kept,
                 actor=actor.id,
                 at=self._now(),
@@ -280,7 +283,7 @@ class ApplicationService(Acting):
             for step in steps:
                 if step.state == "current":
                     self._mark(actor, row, step, "done", rule, None)
-            told = {"method": method, "receipt": kept, "words": digest_of(f"{recipient}\n{receipt}"), "delivery": delivery.id}
+            told = {"method": method, "receipt": kept, "words": digest_of(f"{who}\n{words or ''}"), "delivery": delivery.id}
             self._settle(session, actor, row, "delivered", rule, steps, **told)
 
         self.db.run(write)
@@ -330,6 +333,32 @@ class ApplicationService(Acting):
         self.authoriser.require(actor, "application.list")
         wanted = lists.Wanted(status, todo, mine, matter, department, seal_id, q, since, until)
         return lists.page(self, actor, wanted, limit, cursor)
+
+    def register(
+        self,
+        actor: Actor,
+        *,
+        seal_id: str | None = None,
+        q: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        matter: str | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[dict[str, Any]]:
+        """The register of use 用印登记, newest first: every use of the seals that the caller may look at.
+
+        :param q: part of title, number, file name or applicant; or an identifier or digest in full
+        """
+        self.authoriser.require(actor, "impression.list")
+        asked = uses.Asked(seal_id, q, since, until, matter, status)
+        return uses.page(self, actor, asked, limit, cursor)
+
+    def register_csv(self, actor: Actor, asked: uses.Asked | None = None, *, lang: str = "zh") -> Iterator[str]:
+        """The same for a spreadsheet, a piece at a time: UTF-8 with a byte order mark."""
+        self.authoriser.require(actor, "impression.list")
+        return uses.lines(self, actor, asked or uses.Asked(), lang)
 
     def document(self, actor: Actor, application_id: str, n: int, *, sealed: bool = False) -> tuple[str, bytes]:
         """Name and bytes of a document, as handed in or as sealed.
@@ -466,11 +495,13 @@ class ApplicationService(Acting):
         self._tell(session, row, "application.signed-off")
 
     def _approve(self, actor: Actor, application_id: str, verb: str, note: str, content: str | None) -> dict[str, Any]:
+        kept = kept_words(note)
+
         def write(session: Session) -> None:
             row, rule, steps = self._ready(session, actor, application_id, verb)
             self._check_content(session, row, steps, content)
             step = self._own_step(actor, steps)
-            self._mark(actor, row, step, "done", rule, note or None)
+            self._mark(actor, row, step, "done", rule, kept)
             advance(steps, self._now())
             if verb == "sign-off":
                 row.signer_off, row.decided_at = actor.id, self._now()
@@ -490,9 +521,8 @@ def _skip_rest(steps: Sequence[ApplicationStepRow]) -> None:
             step.state = "skipped"
 
 
-def _check_reason(reason: str) -> None:
-    if not 1 <= len(reason.strip()) <= 2000:
-        raise BadApplication(
-            "Give the reason, in up to 2000 characters; whoever handles it must know what to mend.",
-            "请填写事由（2000 字以内），以便经办人补正。",
-        )
+def _checked_reason(reason: str) -> str:
+    words = kept_words(reason)
+    if words is None:
+        raise BadApplication("Give the reason; whoever handles it must know what to mend.", "请填写事由，以便经办人补正。")
+    return words

@@ -1,0 +1,226 @@
+"""The register of use 用印登记: every use of a seal with its application: searched, paged, and as a table for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from seals.models import ApplicationDocumentRow, ApplicationRow, ImpressionRow, SealRow
+from seals.ports import Actor
+from seals.schemas import Page, no_such_seal, shown_time
+from seals.workflow.directory import Directory
+
+if TYPE_CHECKING:
+    from seals.workflow.service import ApplicationService
+
+COLUMNS = (
+    ("created_at", "用印时间", "Sealed at"),
+    ("seal_name", "印章", "Seal"),
+    ("number", "文号", "Document number"),
+    ("title", "标题", "Title"),
+    ("document_name", "文件", "Document"),
+    ("matter_name", "事项", "Matter"),
+    ("copies", "份数", "Copies"),
+    ("applicant", "申请人", "Applicant"),
+    ("handler", "经办人", "Handled by"),
+    ("signer_off", "签发人", "Signed off by"),
+    ("sealed_by", "用印人", "Sealed by"),
+    ("rule_words", "依据规则", "Rule"),
+    ("status", "状态", "State"),
+    ("id", "用印编号", "Impression"),
+    ("document_sha256", "文件摘要", "SHA-256"),
+)
+"""Columns of the export: member of a row, heading in Chinese and English."""
+
+_STATUS_ZH = {"valid": "有效", "voided": "已作废", "replaced": "已被替换"}
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the register is narrowed to."""
+
+    seal_id: str | None = None
+    q: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    matter: str | None = None
+    status: str | None = None
+
+
+def page(service: ApplicationService, actor: Actor, asked: Asked, limit: int, cursor: str | None) -> Page[dict[str, Any]]:
+    """Newest first. :raises NoSuchSeal: none that the caller may know of"""
+    with service.db.read() as session:
+        rows, following = _read(service, session, actor, asked, limit, cursor)
+        return Page(_shown(service, session, rows), following)
+
+
+def lines(service: ApplicationService, actor: Actor, asked: Asked, lang: str) -> Iterator[str]:
+    """The register as CSV (RFC 4180) with a byte order mark, by which spreadsheets know that it is UTF-8; a batch at a time."""
+    english = lang == "en"
+    yield "\ufeff" + _csv([[column[2] if english else column[1] for column in COLUMNS]])
+    cursor: str | None = None
+    while True:
+        with service.db.read() as session:
+            rows, cursor = _read(service, session, actor, asked, _BATCH, cursor)
+            shown = _shown(service, session, rows)
+        if shown:
+            yield _csv([_cells(row, english) for row in shown])
+        if cursor is None:
+            return
+
+
+def _read(
+    service: ApplicationService, session: Session, actor: Actor, asked: Asked, limit: int, cursor: str | None
+) -> tuple[Sequence[Any], str | None]:
+    statement = _statement(service, session, actor, asked)
+    if cursor:
+        statement = statement.where(ImpressionRow.id < cursor)
+    rows = session.execute(statement.limit(limit + 1)).all()
+    following = rows[limit - 1].ImpressionRow.id if len(rows) > limit else None
+    seen: dict[str, bool] = {}
+    for row in rows:
+        seal = row.SealRow
+        if seal.id not in seen:
+            seen[seal.id] = sees_uses_of(service, actor, seal)
+    return [row for row in rows[:limit] if seen[row.SealRow.id]], following
+
+
+def sees_uses_of(service: ApplicationService, actor: Actor, seal: SealRow) -> bool:
+    """Whether the rules let somebody look at what was sealed with it; asked once a seal, not once a use."""
+    facts = {"id": seal.id, "region": seal.region, "department": seal.owner_uscc, "sample": seal.sample}
+    return service.authoriser.decide(actor, "impression.show", facts).allowed
+
+
+def _statement(service: ApplicationService, session: Session, actor: Actor, asked: Asked) -> sa.Select[Any]:
+    use, application, document = ImpressionRow, ApplicationRow, ApplicationDocumentRow
+    columns: Any = (use, SealRow, application, document.name.label("document_name"))
+    statement: sa.Select[Any] = (
+        sa.select(*columns)
+        .join(SealRow, SealRow.id == use.seal_id)
+        .outerjoin(application, application.id == use.application_id)
+        .outerjoin(document, sa.and_(document.application_id == use.application_id, document.impression_id == use.id))
+        .where(use.region == service.region)
+        .order_by(use.id.desc())
+    )
+    if actor.kind != "local-operator" and not {"auditor", "administrator"} & set(actor.every_role):
+        statement = statement.where(SealRow.owner_uscc.in_(sorted(actor.reach)))
+    if asked.seal_id:
+        seal = session.scalars(
+            sa.select(SealRow).where(sa.or_(SealRow.id == asked.seal_id, SealRow.es_id == asked.seal_id))
+        ).one_or_none()
+        if seal is None or not sees_uses_of(service, actor, seal):
+            raise no_such_seal()
+        statement = statement.where(use.seal_id == seal.id)
+    if asked.matter:
+        statement = statement.where(use.matter == asked.matter)
+    if asked.status:
+        statement = statement.where(use.status == asked.status)
+    if asked.since is not None:
+        statement = statement.where(use.created_at >= asked.since)
+    if asked.until is not None:
+        statement = statement.where(use.created_at < asked.until)
+    if asked.q and asked.q.strip():
+        statement = statement.where(_found(asked.q.strip()))
+    return statement
+
+
+def _found(text: str) -> sa.ColumnElement[bool]:
+    """A word of the title, of the number, of the file's name, of the applicant; or an identifier or digest in full."""
+    use, application = ImpressionRow, ApplicationRow
+    # The applicant is a JSON column: its text holds what is beyond ASCII as it is, or escaped, as the database keeps it.
+    applicant = sa.cast(application.applicant, sa.Text)
+    parts = [
+        column.icontains(text, autoescape=True)
+        for column in (application.title, application.number, ApplicationDocumentRow.name, applicant)
+    ]
+    parts.append(applicant.icontains(json.dumps(text)[1:-1], autoescape=True))
+    digest = text.lower()
+    return sa.or_(*parts, use.id == text, use.application_id == text, use.document_sha256 == digest, use.input_sha256 == digest)
+
+
+def _shown(service: ApplicationService, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    names = Directory(session, service.region)
+    names.learn(row.ImpressionRow.account for row in rows)
+    names.learn(
+        who for row in rows if row.ApplicationRow for who in (row.ApplicationRow.handler, row.ApplicationRow.signer_off)
+    )
+    return [_row(service, names, row.ImpressionRow, row.SealRow, row.ApplicationRow, row.document_name) for row in rows]
+
+
+def _row(
+    service: ApplicationService,
+    names: Directory,
+    use: ImpressionRow,
+    seal: SealRow,
+    application: ApplicationRow | None,
+    document: str | None,
+) -> dict[str, Any]:
+    matter = service.matters.of(use.matter)
+    rule = service.authoriser.rules.get(use.rule)
+    handler, signer_off = (application.handler, application.signer_off) if application else (None, None)
+    return {
+        "id": use.id,
+        "status": use.status,
+        "created_at": shown_time(use.created_at),
+        "seal_id": seal.id,
+        "seal_name": seal.name,
+        "application": use.application_id,
+        "title": application.title if application else None,
+        "number": application.number if application else None,
+        "copies": application.copies if application else None,
+        "applicant": (application.applicant or {}).get("name") if application else None,
+        "document_name": document,
+        "matter": use.matter,
+        "matter_name": matter.en,
+        "matter_name_zh": matter.zh,
+        "handler": names.person(handler),
+        "handler_id": handler,
+        "signer_off": _signer(service, names, signer_off) if signer_off else None,
+        "signer_off_id": signer_off,
+        "sealed_by": names.person(use.account),
+        "sealed_by_id": use.account,
+        "rule": use.rule,
+        "rule_words": rule.en if rule else use.rule,
+        "rule_words_zh": rule.zh if rule else use.rule,
+        "replaced_by": use.replaced_by,
+        "reason": use.reason,
+        "document_sha256": use.document_sha256,
+        "input_sha256": use.input_sha256,
+    }
+
+
+def _signer(service: ApplicationService, names: Directory, signer_off: str) -> str | None:
+    """A person's name, or the words of the rule that signed off 秒批."""
+    rule = service.authoriser.rules.get(signer_off.removeprefix("rule:"))
+    return rule.zh if rule and signer_off.startswith("rule:") else names.person(signer_off)
+
+
+def _cells(row: dict[str, Any], english: bool) -> list[str]:
+    flat = {
+        **row,
+        "matter_name": row["matter_name"] if english else row["matter_name_zh"],
+        "rule_words": row["rule_words"] if english else row["rule_words_zh"],
+        "status": row["status"] if english else _STATUS_ZH[row["status"]],
+    }
+    return [_safe(flat[name]) for name, _, _ in COLUMNS]
+
+
+def _safe(value: Any) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    text = "" if value is None else str(value)
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    out = io.StringIO(newline="")
+    csv.writer(out).writerows(rows)
+    return out.getvalue()
