@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
 from policies.limits import DOCUMENT_BYTES, REQUEST_BYTES
 
 _FORM_OVERHEAD = 64 << 10
+_WITH_FILES = re.compile(r"/api/v1/applications/[a-z0-9_]{1,64}/(amend|deliver)")
 _DOCUMENTS = frozenset(
     {"/verify", "/desk/seal", "/audit/trace", "/api/v1/verifications", "/api/v1/impressions", "/api/v1/audit/traces"}
 )
@@ -26,6 +28,8 @@ def body_limit(path: str) -> int:
         "/audit/trace",
         "/api/v1/audit/traces",
     ):
+        return DOCUMENT_BYTES + _FORM_OVERHEAD
+    if path == "/api/v1/applications" or _WITH_FILES.fullmatch(path):
         return DOCUMENT_BYTES + _FORM_OVERHEAD
     return REQUEST_BYTES
 

@@ -127,12 +127,64 @@ class ImpressionOut(Open):
     document_url: str | None = None
 
 
+class StepOut(Open):
+    """One step of an application; `state`: done, current, waiting, skipped, returned or refused."""
+
+    step: str
+    state: str
+    department_name: str | None = None
+    who_name: str | None = None
+    since: datetime | None = None
+    at: datetime | None = None
+
+
 class ApplicationOut(Open):
-    """An application. ``status``: submitted, signed-off, refused or used."""
+    """An application. `status`: submitted, returned, signed-off, sealed, delivered, refused, withdrawn or used."""
 
     id: str
     status: str
     purpose: str
+    title: str = ""
+    number: str | None = None
+    matter: str = "default"
+    copies: int = 1
+    department: str = ""
+    steps: list[StepOut] = []
+    documents: list[dict[str, Any]] = []
+    waiting: dict[str, Any] | None = None
+    round: int = 1
+    content_sha256: str | None = None
+    returned_reason: str | None = None
+    track_code: str = ""
+    can: list[str] = Field(default_factory=list, description="What the caller may do now; only where one is shown")
+
+
+class MatterOut(Open):
+    """A matter and the steps that it needs."""
+
+    id: str
+    name: str
+    name_zh: str
+    steps: list[str]
+
+
+class RegisterOut(Open):
+    """One use of a seal with the application behind it."""
+
+    id: str
+    status: str
+    created_at: datetime
+    seal_id: str
+    seal_name: str
+
+
+class TrackOut(Open):
+    """How an application stands, in words, for the applicant."""
+
+    code: str
+    status: str
+    words: str
+    words_zh: str
 
 
 class LicenceTypeOut(Open):

@@ -21,6 +21,7 @@ from hsm.schemas import KeyPurpose
 from people.errors import NoSuchDepartment
 from people.schemas import Actor, local_operator
 from policies.authorise import Authoriser
+from policies.matters import Matters
 from store.audit import AuditLog, CheckpointKey
 from store.blobs import BlobStore
 from store.db import Database
@@ -145,9 +146,12 @@ class Node:
     @cached_property
     def accounts(self) -> AccountService:
         from people.service import AccountService
+        from seals.workflow.book import ApplicationBook
 
         development = self.mode != "production"
-        return AccountService(self.db, self.audit, self.region, base_url=self.config.base_url, any_port=development)
+        accounts = AccountService(self.db, self.audit, self.region, base_url=self.config.base_url, any_port=development)
+        accounts.hand_overs.work["applications"] = ApplicationBook(self.db, self.audit, self.region).hand_over
+        return accounts
 
     @cached_property
     def oidc(self) -> OidcService | None:
@@ -190,7 +194,10 @@ class Node:
     def seals(self) -> SealService:
         from seals.service import SealService
 
-        return SealService(self.db, self.keys, self.ca, self.intents, self.audit, self.blobs, self.authoriser, self.region)
+        matters = Matters.load(self.home / "matters.toml")
+        return SealService(
+            self.db, self.keys, self.ca, self.intents, self.audit, self.blobs, self.authoriser, self.region, matters=matters
+        )
 
     @cached_property
     def licences(self) -> LicenceService:

@@ -15,7 +15,7 @@ from seals.models import ApplicationDocumentRow, ApplicationRow, ApplicationStep
 from seals.placement import AnyPlacement
 from seals.schemas import ApplicationChanged, ApplicationNeeded, NoSuchApplication
 from seals.workflow.drafts import content_of, place_as_json, place_from_json
-from seals.workflow.states import advance, status_after
+from seals.workflow.states import OPEN, advance, status_after
 from store.audit import AuditLog
 from store.db import Database, utc_now
 
@@ -130,6 +130,17 @@ class ApplicationBook:
             "sealers": list(self.matters.of(row.matter).sealers),
             "matter": row.matter,
         }
+
+    def hand_over(self, session: Session, from_account: str, to_account: str) -> int:
+        """岗位交接: open applications pass to a successor, who may no more sign them off than the predecessor; how many."""
+        mine = sa.and_(ApplicationRow.handler == from_account, ApplicationRow.status.in_(sorted(OPEN)))
+        rows = session.scalars(sa.select(ApplicationRow).where(mine, ApplicationRow.region == self.region)).all()
+        for row in rows:
+            row.handler, row.handlers = to_account, sorted({*row.handlers, from_account, to_account})
+            data = {"from": from_account, "round": row.round, "content": row.content_sha256}
+            subject = {"application": row.id}
+            self.audit.append(session, kind="application.handed-over", actor=to_account, subject=subject, data=data)
+        return len(rows)
 
     # -- used ------------------------------------------------------------------------------------------------------------
 

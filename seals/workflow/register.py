@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from formats.dates import BEIJING
 from seals.models import ApplicationDocumentRow, ApplicationRow, ImpressionRow, SealRow
 from seals.ports import Actor
 from seals.schemas import Page, no_such_seal, shown_time
@@ -208,6 +209,7 @@ def _cells(row: dict[str, Any], english: bool) -> list[str]:
     flat = {
         **row,
         "matter_name": row["matter_name"] if english else row["matter_name_zh"],
+        "created_at": datetime.fromisoformat(row["created_at"]).astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         "rule_words": row["rule_words"] if english else row["rule_words_zh"],
         "status": row["status"] if english else _STATUS_ZH[row["status"]],
     }
