@@ -65,16 +65,19 @@ def page(service: ApplicationService, actor: Actor, asked: Asked, limit: int, cu
 
 
 def lines(service: ApplicationService, actor: Actor, asked: Asked, lang: str) -> Iterator[str]:
-    """The register as CSV (RFC 4180) with a byte order mark, by which spreadsheets know that it is UTF-8; a batch at a time."""
+    """The register as CSV (RFC 4180) with a byte order mark, by which spreadsheets know that it is UTF-8; a batch at a time.
+
+    What can be wrong with the question shows with the first piece, before anything was sent.
+    """
     english = lang == "en"
-    yield "\ufeff" + _csv([[column[2] if english else column[1] for column in COLUMNS]])
+    head = "\ufeff" + _csv([[column[2] if english else column[1] for column in COLUMNS]])
     cursor: str | None = None
     while True:
         with service.db.read() as session:
             rows, cursor = _read(service, session, actor, asked, _BATCH, cursor)
             shown = _shown(service, session, rows)
-        if shown:
-            yield _csv([_cells(row, english) for row in shown])
+        yield head + _csv([_cells(row, english) for row in shown])
+        head = ""
         if cursor is None:
             return
 
