@@ -17,6 +17,8 @@ from api.metrics import Measured
 from api.middleware import BodyLimit, SecurityHeaders
 from api.results import Results
 from api.verifying import VerifierPool
+from seals.inspection import Inspector
+from seals.uploads import Uploads
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -36,6 +38,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         app.state.verifier.close()
+        app.state.inspector.close()
 
     app = FastAPI(
         title="信印 Xinyin",
@@ -53,7 +56,10 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.state.results = Results()
     app.state.log_checks = LogChecks(node)
     app.state.verifier = VerifierPool(node)
+    app.state.inspector = Inspector()
+    app.state.uploads = Uploads(node.home / "drafts")
     app.state.tsa_limit = RateLimit(per_second=20, burst=40)
+    app.state.track_limit = RateLimit(per_second=0.2, burst=20)
     app.state.signin_limit = RateLimit(per_second=1, burst=10)
     app.state.token_limit = RateLimit(per_second=2, burst=60)
     app.add_middleware(BodyLimit, limit=body_limit)

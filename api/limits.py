@@ -10,8 +10,17 @@ from policies.limits import DOCUMENT_BYTES, REQUEST_BYTES
 
 _FORM_OVERHEAD = 64 << 10
 _WITH_FILES = re.compile(r"/api/v1/applications/[a-z0-9_]{1,64}/(amend|deliver)")
+_RECEIPT_BYTES = 16 << 20
 _DOCUMENTS = frozenset(
-    {"/verify", "/desk/seal", "/audit/trace", "/api/v1/verifications", "/api/v1/impressions", "/api/v1/audit/traces"}
+    {
+        "/verify",
+        "/desk/new",
+        "/audit/trace",
+        "/api/v1/applications",
+        "/api/v1/audit/traces",
+        "/api/v1/impressions",
+        "/api/v1/verifications",
+    }
 )
 """Where documents are handed in."""
 
@@ -20,17 +29,10 @@ def body_limit(path: str) -> int:
     """Bytes that a request body to ``path`` may have."""
     if path in ("/ocsp", "/tsa"):
         return 64 << 10
-    if path in (
-        "/verify",
-        "/desk/seal",
-        "/api/v1/verifications",
-        "/api/v1/impressions",
-        "/audit/trace",
-        "/api/v1/audit/traces",
-    ):
+    if path in _DOCUMENTS or _WITH_FILES.fullmatch(path):
         return DOCUMENT_BYTES + _FORM_OVERHEAD
-    if path == "/api/v1/applications" or _WITH_FILES.fullmatch(path):
-        return DOCUMENT_BYTES + _FORM_OVERHEAD
+    if path.startswith("/desk/application_"):  # a picture of a receipt comes with a delivery
+        return _RECEIPT_BYTES + _FORM_OVERHEAD
     return REQUEST_BYTES
 
 

@@ -54,6 +54,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False, indent=2)
+    environment.filters["mm"] = lambda value: f"{value:.2f}".rstrip("0").rstrip(".")
     environment.globals["short_name"] = short_name
     return environment
 

@@ -12,6 +12,9 @@ _DATA: dict[str, Any] = tomllib.loads((Path(__file__).parent / "limits.toml").re
 DOCUMENT_BYTES: int = _DATA["upload"]["document"]
 REQUEST_BYTES: int = _DATA["upload"]["request_body"]
 
+DRAFTS_PER_ACCOUNT: int = _DATA["drafts"]["per_account"]
+DRAFT_DAYS: int = _DATA["drafts"]["days"]
+
 SIGN_IN_FAILURES: int = _DATA["sign_in"]["failures"]
 SIGN_IN_LOCK = timedelta(minutes=_DATA["sign_in"]["lock_minutes"])
 SESSION_IDLE = timedelta(minutes=_DATA["sign_in"]["session_idle_minutes"])

@@ -19,7 +19,14 @@ from typing import Any, BinaryIO, Literal, cast
 
 from crypto.errors import BadInput, Unavailable, Unprocessable, XinyinError
 from formats.pdf.errors import DamagedBeyondRepair, NoSuchPage, NotAPdf, PasswordNeeded, PdfTooLarge
-from seals.placement import Placement
+from seals.placement import (
+    AnyPlacement,
+    CentrePlacement,
+    KeywordPlacement,
+    Placement,
+    StraddlePlacement,
+    find_keyword,
+)
 from seals.reading import Box
 from verify.channel import ChannelClosed, receive, send
 
@@ -302,6 +309,26 @@ class Inspector:
             return [Found(int(hit["page"]), _box(hit["box"])) for hit in answer["hits"]]
         except (KeyError, TypeError, ValueError) as exc:
             raise CannotBeShown from exc
+
+    def locate(self, sha256: str, load: Load, placement: AnyPlacement) -> Placement | StraddlePlacement:
+        """Where a seal will really stand: a text is looked up as sealing looks it up, and its place given as displayed.
+
+        :raises KeywordNotFound: the text is nowhere; :raises NoSuchPage: and as :meth:`inspect`
+        """
+        if isinstance(placement, StraddlePlacement | Placement):
+            return placement
+        page = self.inspect(sha256, load).page
+        if isinstance(placement, CentrePlacement):
+            facts = page(placement.page)
+            return Placement(placement.page, facts.width_mm / 2, facts.height_mm / 2)
+        point = find_keyword(load(), placement) if isinstance(placement, KeywordPlacement) else placement
+        page(point.page)
+        answer, _ = self._ask(sha256, load, {"job": "point", "page": point.page, "x": point.x, "y": point.y})
+        try:
+            x, y = float(answer["x_mm"]), float(answer["y_mm"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise CannotBeShown from exc
+        return Placement(point.page, x, y)
 
     def close(self) -> None:
         """End all processes."""

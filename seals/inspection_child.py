@@ -96,6 +96,11 @@ class Looker:
             sheet.close()
         return {"hits": hits}, b""
 
+    def point(self, page: int, x: float, y: float) -> Answer:
+        """A point of user space in mm from the top-left corner of the page as displayed."""
+        across, down, _, _ = self.displayed(self.document[page - 1], page, x, y, x, y)
+        return {"x_mm": across, "y_mm": down}, b""
+
     def inspect(self) -> Answer:
         """Pages, and everything worth pointing out."""
         pages, found, places = [], [], []
@@ -346,6 +351,8 @@ def _asked(looker: Looker, question: dict[str, Any]) -> Answer:
         return looker.draw(int(question["page"]), int(question["width"]))
     if question["job"] == "find":
         return looker.find(str(question["text"]))
+    if question["job"] == "point":
+        return looker.point(int(question["page"]), float(question["x"]), float(question["y"]))
     return looker.inspect()
 
 

@@ -136,14 +136,18 @@ def straddle(pdf: PdfFile, placement: StraddlePlacement, picture: Picture, drawn
     :raises StraddleImpossible: one page, or very many
     """
     count = _pages_to_straddle(pdf)
+    for index in range(count):
+        position, slices = share(placement.edge, index + 1, count)
+        yield _slice(pdf.page(index + 1), placement.edge, position, slices, picture, drawn)
+
+
+def share(edge: str, page: int, count: int) -> tuple[int, int]:
+    """Which slice of the seal page ``page`` of ``count`` bears: its position from the left or the top, and out of how many."""
     groups = -(-count // MAX_SLICES)
     per_group = -(-count // groups)
-    for index in range(count):
-        position = index % per_group
-        slices = min(per_group, count - (index - position))
-        if placement.edge in ("left", "top"):
-            position = slices - 1 - position
-        yield _slice(pdf.page(index + 1), placement.edge, position, slices, picture, drawn)
+    position = (page - 1) % per_group
+    slices = min(per_group, count - (page - 1 - position))
+    return (slices - 1 - position if edge in ("left", "top") else position), slices
 
 
 def _slice(page: Page, edge: str, position: int, slices: int, picture: Picture, drawn: Appearance) -> Widget:

@@ -30,6 +30,7 @@ class Wanted:
     status: str | None = None
     todo: bool = False
     mine: bool = False
+    done: bool = False
     matter: str | None = None
     department: str | None = None
     seal_id: str | None = None
@@ -71,6 +72,8 @@ def _statement(region: str, actor: Actor, wanted: Wanted) -> sa.Select[Any]:
     if wanted.todo:
         waiting = sa.select(ApplicationStepRow.application_id).where(ApplicationStepRow.state == "current")
         statement = statement.where(table.id.in_(waiting))
+    if wanted.done:
+        statement = statement.where(table.status.not_in(["submitted", "returned", "signed-off", "sealed"]))
     if wanted.mine:
         statement = statement.where(table.handler == actor.id)
     for column, value in (

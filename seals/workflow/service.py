@@ -316,6 +316,7 @@ class ApplicationService(Acting):
         status: str | None = None,
         todo: bool = False,
         mine: bool = False,
+        done: bool = False,
         matter: str | None = None,
         department: str | None = None,
         seal_id: str | None = None,
@@ -328,10 +329,11 @@ class ApplicationService(Acting):
         """Newest first, those that the caller may see.
 
         :param todo: those that wait for the caller; :param mine: those that the caller handled
+        :param done: those at an end
         :param q: part of title, number or identifier
         """
         self.authoriser.require(actor, "application.list")
-        wanted = lists.Wanted(status, todo, mine, matter, department, seal_id, q, since, until)
+        wanted = lists.Wanted(status, todo, mine, done, matter, department, seal_id, q, since, until)
         return lists.page(self, actor, wanted, limit, cursor)
 
     def register(

@@ -336,17 +336,16 @@ def test_a_browser_cannot_be_made_to_act_by_another_page(service: Service) -> No
     seal = service.seal()["id"]
     with closing(sign_in(service)) as browser:
         assert browser.cookies.get("xinyin_session")
-        form = {"seal": seal, **PLACE}
         files = {"file": ("a.pdf", APPROVAL)}
-        assert browser.post("/desk/seal", data=form, files=files).status_code == 403
-        assert browser.post("/desk/seal", data={**form, "csrf": "0" * 64}, files=files).status_code == 403
+        assert browser.post("/desk/new", files=files).status_code == 403
+        assert browser.post("/desk/new", data={"csrf": "0" * 64}, files=files).status_code == 403
         assert apply(browser, seal).status_code == 403, "a cookie alone changes nothing through the API"
         assert browser.get("/api/v1/seals").status_code == 200
         desk = browser.get("/desk").text
         csrf = re.search(r'name="csrf" value="([^"]+)"', desk)
         assert csrf
-        sealed = browser.post("/desk/seal", data={**form, "csrf": csrf[1]}, files=files)
-        assert sealed.status_code == 303, sealed.text
+        kept = browser.post("/desk/new", data={"csrf": csrf[1]}, files=files)
+        assert kept.status_code == 303, kept.text
         assert browser.post("/signout", data={"csrf": "wrong"}).status_code == 403
         old = browser.cookies.get("xinyin_session")
         assert browser.post("/signout", data={"csrf": csrf[1]}).status_code == 303
