@@ -1,4 +1,4 @@
-"""The seal desk in a real browser: the seal is moved by mouse, keys and fingers, and stands in the sealed file where it was put."""
+"""The seal desk in a real browser: the seal is moved by mouse, keys and fingers, and stands where it was put."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from api import pages
 from ceremonies import training
 from ceremonies.training import Cases
 from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
+from tests.documents import office_document
+from tests.node_home import EXAMPLES as EXAMPLES_FOLDER
 from tests.node_home import Service, founded_home, serving
 
 pytestmark = needs_chromium
@@ -41,6 +43,7 @@ EXAMPLES: dict[str, Concrete] = {
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
     "/verify/{name}": lambda service, cases: _result(service, cases),
     "/training/{key}": lambda service, cases: "/training/counter",
+    "/desk/new/{draft}": lambda service, cases: _draft(service),
 }
 """For an address with a name in it: a real one."""
 
@@ -49,6 +52,8 @@ SEEN_BY: dict[str, str | None] = {
     "/account": "handler",
     "/audit": "auditor",
     "/desk": "handler",
+    "/desk/{application_id}/void": "signer",
+    "/t": None,
     "/officer": "officer",
     "/people": "admin",
     "/register": "keeper",
@@ -56,13 +61,22 @@ SEEN_BY: dict[str, str | None] = {
 """Whose page it is; None: nobody needs to be signed in. By the longest prefix."""
 
 MAX_BYTES = 150_000
-"""Of a page with everything that it loads, unpacked."""
+"""Of a page with everything that it loads, unpacked; the pictures of a document's own pages are counted apart."""
 
 
 def _result(service: Service, cases: Cases) -> str:
     data = (training.folder(service.node) / cases.licences["withdrawn"]).read_bytes()
     verdict = service.app.state.verifier.verify(data, name="licence.pdf")
     return f"/verify/{service.app.state.results.put(verdict, '2026-11-22T01:30:00Z')}"
+
+
+def _draft(service: Service) -> str:
+    """Two uploaded documents of the handler, one of them with things to be pointed out."""
+    files = [("批复.pdf", (EXAMPLES_FOLDER / "approval.pdf").read_bytes())]
+    files.append(
+        ("草稿.pdf", office_document("申请人：\\_\\_\\_\\_\\_\\_", date="　年　月　日", after="#pagebreak() #pagebreak()"))
+    )
+    return f"/desk/new/{service.app.state.uploads.create(service.node.accounts.get('handler').id, files).id}"
 
 
 def addresses() -> list[str]:
@@ -146,8 +160,11 @@ def _weight(person: Person) -> dict[str, int]:
             """() => {
               const page = performance.getEntriesByType("navigation")[0];
               const parts = performance.getEntriesByType("resource");
-              const bytes = parts.reduce((sum, part) => sum + part.decodedBodySize, page.decodedBodySize);
-              return { bytes, requests: parts.length + 1, interactive_ms: Math.round(page.domContentLoadedEventEnd) };
+              const weight = (some) => some.reduce((sum, part) => sum + part.decodedBodySize, 0);
+              const sheets = parts.filter((part) => /\\/\\d+\\.png\\?/.test(part.name));
+              const bytes = page.decodedBodySize + weight(parts) - weight(sheets);
+              const interactive_ms = Math.round(page.domContentLoadedEventEnd);
+              return { bytes, sheets: weight(sheets), requests: parts.length + 1, interactive_ms };
             }"""
         )
     )
