@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import secrets
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from ceremonies.plain import plain
 from cli.output import emit, emit_list
 from cli.state import STATE
 from cli.support import opened
+from cli.verify import read_file
 from crypto.errors import Usage
 
 if TYPE_CHECKING:
@@ -42,10 +44,11 @@ def create(
     role: Annotated[list[str], typer.Option("--role", help="角色（可多次）/ role: handler, seal_keeper, licensing_clerk, …")],
     department: Annotated[str | None, typer.Option("--department", help="部门 ID、代码或名称 / department")] = None,
     display_name: Annotated[str | None, typer.Option("--display-name", help="姓名 / the person's name")] = None,
+    system: Annotated[bool, typer.Option("--system", help="业务系统（令牌或密钥）/ a system, with tokens or keys")] = False,
     password_stdin: Stdin = False,
 ) -> None:
     """建立账户 / create an account."""
-    password, made = _password(password_stdin)
+    password, made = (None, False) if system else _password(password_stdin)
     with opened() as (node, actor):
         node.authorise(actor, "people.create")
         account = node.accounts.create(
@@ -54,6 +57,7 @@ def create(
             roles=role,
             department=node.department(department) if department else None,
             display_name=display_name,
+            kind="system" if system else "staff",
             actor=actor.id,
         )
         document = plain(account)
@@ -113,3 +117,35 @@ def token(
         console.print(STATE.pick("  请立即保存，此后不再显示。", "  Keep it now; it is not shown again."), style="dim")
 
     emit(document, human)
+
+
+@app.command("add-key")
+def add_key(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="业务系统的账户 / the system's account")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="公钥：JWK 或 PEM / public key, JWK or PEM")],
+    name: Annotated[str, typer.Option("--name", help="密钥名称 / what it is called in lists")] = "key",
+) -> None:
+    """登记业务系统的公钥（private_key_jwt）/ register a system's public key."""
+    text = read_file(file).decode("utf-8", "replace")
+    with opened() as (node, actor):
+        rule = node.authorise(actor, "people.change")
+        emit(node.accounts.clients.add(account, text, name=name, actor=actor.id, rule=rule))
+
+
+@app.command("keys")
+def list_keys(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="业务系统的账户 / the system's account")],
+) -> None:
+    """列出业务系统的公钥 / list a system's public keys."""
+    columns = (("id", "编号", "ID"), ("name", "名称", "Name"), ("status", "状态", "Status"), ("expires_at", "到期", "Expires"))
+    with opened() as (node, actor):
+        node.authorise(actor, "people.list")
+        emit_list(node.accounts.clients.list(account), columns)
+
+
+@app.command("revoke-key")
+def revoke_key(key: Annotated[str, typer.Argument(metavar="KEY", help="密钥编号 / key ID")]) -> None:
+    """撤销业务系统的公钥 / revoke a system's public key."""
+    with opened() as (node, actor):
+        rule = node.authorise(actor, "people.change")
+        emit(node.accounts.clients.revoke(key, actor=actor.id, rule=rule))
