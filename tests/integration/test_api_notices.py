@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import httpx
@@ -11,6 +12,7 @@ from joserfc.jwk import KeySet
 
 from ceremonies.config import FILE
 from ceremonies.sample import APPROVER, REGISTRAR, sample_uscc
+from ceremonies.upkeep import run_worker
 from tests.node_home import EXAMPLES, REGION, Service, founded_home, serving
 from tests.receiver import Receiver, receiving
 
@@ -112,3 +114,19 @@ def test_a_token_that_is_not_valid_is_refused_also_where_none_is_needed(service:
         headers={"Authorization": "Bearer xinyin_nobody"},
     )
     assert (answer.status_code, answer.json()["code"]) == (401, "bad-token")
+
+
+def test_the_worker_sends_what_is_due_by_itself(service: Service, receiver: Receiver, oa: str) -> None:
+    ending = threading.Event()
+    worker = threading.Thread(target=run_worker, args=(service.node.home,), kwargs={"stop": ending})
+    with service.client(oa) as client:
+        one = client.post("/api/v1/subscriptions", json={"url": receiver.url}).json()
+        before = len(receiver.tokens)
+        worker.start()
+        try:
+            client.post(f"/api/v1/subscriptions/{one['id']}/test")
+            receiver.wait_for(before + 1)
+        finally:
+            ending.set()
+            worker.join(30)
+    assert not worker.is_alive()
