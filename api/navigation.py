@@ -35,7 +35,7 @@ PLACES = (
     Place("desk", "/desk", ("application.list",), _DESK),
     Place("register", "/register", ("impression.list",), _DESK | {"auditor"}),
     Place("officer", "/officer", ("key.list",), frozenset({"officer"})),
-    Place("approvals", "/officer/approvals", ("approval.list",), frozenset({"officer"})),
+    Place("approvals", "/officer/approvals", ("approval.list",), frozenset({"officer", "administrator"})),
     Place("audit", "/audit", ("audit.read",)),
     Place("people", "/people", ("people.list",), frozenset({"administrator"})),
 )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import accounts, applications, audit, ca, keys, licences, node, notices, policy, seals, trust, watching
+from cli import accounts, applications, approvals, audit, ca, keys, licences, node, notices, policy, seals, trust, watching
 from cli import verify as verify_command
 from cli.state import STATE, default_home, default_lang
 from cli.usage import in_chinese, in_english
@@ -81,6 +81,7 @@ for _name, _module in (
     ("application", applications.app),
     ("licence", licences.app),
     ("key", keys.app),
+    ("approval", approvals.app),
     ("ca", ca.app),
     ("trust", trust.app),
     ("audit", audit.app),

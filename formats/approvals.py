@@ -112,11 +112,13 @@ def digest_of(statement: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(statement_bytes(statement)).digest()
 
 
-def enrolment_bytes(region: str, account: str, spki: bytes) -> bytes:
-    """What a key signs when it is enrolled: proof that its holder has it and means this account of this region."""
-    return canonical_json(
-        {"type": KEY_TYPE, "v": 1, "region": region, "account": account, "spki_sha256": hashlib.sha256(spki).hexdigest()}
-    ).encode()
+def enrolment_bytes(region: str, account: str, fingerprint: str) -> bytes:
+    """What a key signs when it is enrolled: proof that its holder has it and means this account of this region.
+
+    :param fingerprint: SHA-256 of its SubjectPublicKeyInfo, lower-case hex
+    """
+    said = {"type": KEY_TYPE, "v": 1, "region": region, "account": account, "spki_sha256": fingerprint}
+    return canonical_json(said).encode()
 
 
 def read_signature(spki: bytes, message: bytes, signature: bytes) -> dict[str, str]:

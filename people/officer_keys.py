@@ -51,7 +51,7 @@ class OfficerKeys:
 
     def challenge(self, actor: Actor, certificate: bytes) -> bytes:
         """What an officer signs with a certificate's key to enrol it."""
-        return wire.enrolment_bytes(self._service.region, actor.id, Certificate.parse(certificate).public_key.spki)
+        return wire.enrolment_bytes(self._service.region, actor.id, Certificate.parse(certificate).public_key.fingerprint)
 
     def propose_certificate(self, actor: Actor, certificate: bytes, proof: bytes, name: str = "") -> dict[str, Any]:
         """Enrol a certificate for approvals; an administrator confirms it.

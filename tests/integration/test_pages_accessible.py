@@ -40,6 +40,7 @@ EXAMPLES: dict[str, Concrete] = {
     "/desk/{application_id}": lambda service, cases: f"/desk/{cases.applications['waiting']}",
     "/desk/{application_id}/confirm": lambda service, cases: f"/desk/{cases.applications['returned']}/confirm?do=withdraw",
     "/desk/{application_id}/void/{n}": lambda service, cases: f"/desk/{cases.applications['mistaken']}/void/1",
+    "/officer/approvals/{approval_id}": lambda service, cases: _approval(service),
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
     "/verify/{name}": lambda service, cases: _result(service, cases),
     "/training/{key}": lambda service, cases: "/training/counter",
@@ -168,3 +169,15 @@ def _weight(person: Person) -> dict[str, int]:
             }"""
         )
     )
+
+
+def _approval(service: Service) -> str:
+    """A step on a key that waits for officers."""
+    operator, keys = service.node.actor(None), service.node.keys
+    staged = keys.stage(keys.create_role("receipt", "p256", "pages").id)
+    step = keys.foresee("key.activate", staged.id)
+    words = {"words_zh": step.words_zh, "words_en": step.words_en}
+    asked = service.node.approvals.request(
+        operator, action=step.action, subject=step.subject, statement=step.statement, **words
+    )
+    return f"/officer/approvals/{asked['id']}"

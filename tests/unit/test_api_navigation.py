@@ -26,7 +26,7 @@ def test_each_role_finds_its_work_and_not_that_of_others() -> None:
         assert keys(role) == ["verify", "desk", "register"], role
     assert keys("officer") == ["verify", "officer", "approvals"]
     assert keys("auditor") == ["verify", "register", "audit"]
-    assert keys("administrator") == ["verify", "people"]
+    assert keys("administrator") == ["verify", "approvals", "people"]
 
 
 def test_a_page_that_is_not_there_is_not_shown() -> None:
