@@ -40,6 +40,8 @@ ACTOR = "call-backs"
 
 _IN_HISTORY = frozenset({"application", "impression", "licence"})
 """Objects whose history says who was told."""
+_MOST_TRIED = (DeliveryRow.attempts.desc(), EventRow.seq, DeliveryRow.id)
+"""What failed before goes first, as a probe of whether its receiver is back."""
 _LEASE = timedelta(minutes=10)
 _AT_ONCE = 8
 _A_RECEIVER = 20
@@ -98,7 +100,8 @@ class Courier:
     def hand_out(self) -> int:
         """Number a batch of events and write a delivery for everyone who wants and may have it; how many events."""
         with self.db.read() as session:
-            if session.scalar(sa.select(EventRow.id).where(EventRow.seq.is_(None)).limit(1)) is None:
+            waiting = sa.select(EventRow.id).where(EventRow.region == self.subscriptions.region, EventRow.seq.is_(None))
+            if session.scalar(waiting.limit(1)) is None:
                 return 0
             active = list(session.scalars(sa.select(SubscriptionRow).where(SubscriptionRow.status == "active")))
         actors = {account: self._account(account) for account in {row.account_id for row in active}}
@@ -140,7 +143,7 @@ class Courier:
     # -- delivering -----------------------------------------------------------------------------------------------------
 
     def deliver(self) -> int:
-        """Push what is due, receivers side by side, each in order until one fails; how many were taken."""
+        """Push what is due, receivers side by side; how many were taken."""
         claimed = self._claim()
         if not claimed:
             return 0
@@ -155,11 +158,7 @@ class Courier:
 
     def _claim(self) -> list[Parcel]:
         now = self._now()
-        rank = (
-            sa.func.row_number()
-            .over(partition_by=DeliveryRow.subscription_id, order_by=(EventRow.seq, DeliveryRow.id))
-            .label("n")
-        )
+        rank = sa.func.row_number().over(partition_by=DeliveryRow.subscription_id, order_by=_MOST_TRIED).label("n")
         due = (
             sa.select(DeliveryRow.id, rank)
             .join(EventRow, EventRow.id == DeliveryRow.event_id)
@@ -177,7 +176,7 @@ class Courier:
                 .join(SubscriptionRow, SubscriptionRow.id == DeliveryRow.subscription_id)
                 .join(EventRow, EventRow.id == DeliveryRow.event_id)
                 .where(due.c.n <= _A_RECEIVER, SubscriptionRow.status == "active")
-                .order_by(EventRow.seq)
+                .order_by(*_MOST_TRIED)
                 .limit(_AT_ONCE * _A_RECEIVER)
             ).all()
             for delivery, _, _ in rows:
@@ -188,18 +187,37 @@ class Courier:
         return self.db.run(write)
 
     def _deliver_to_one(self, parcels: Sequence[Parcel], signer: Signer) -> int:
-        """One receiver's parcels in order; after one that fails the others wait as long as it does."""
-        for taken, parcel in enumerate(parcels):
+        """One receiver's parcels in turn; how many were taken.
+
+        One that fails may be a notice that this receiver chokes on, so another is tried; when that fails too, the receiver is
+        down, and everything for it waits as long as the first.
+        """
+        taken, until = 0, None
+        for number, parcel in enumerate(parcels):
             error, final = self._push(parcel, signer)
             crash_point("call-back.pushed")
             if error is None:
                 self._record_taken(parcel)
+                taken, until = taken + 1, None
                 continue
-            again = self._record_failure(parcel, error, final)
-            if again is not None:
-                self._postpone(parcels[taken + 1 :], again)
-                return taken
-        return len(parcels)
+            down = until or (None if final else self._backing_off(parcels))
+            if down is not None:
+                self._postpone(parcels[number:], down)
+                break
+            until = self._record_failure(parcel, error, final)
+        return taken
+
+    def _backing_off(self, parcels: Sequence[Parcel]) -> datetime | None:
+        """Until when an earlier notice to this receiver waits, which failed and is not among these."""
+        earlier = sa.select(sa.func.min(DeliveryRow.next_at)).where(
+            DeliveryRow.subscription_id == parcels[0].subscription.id,
+            DeliveryRow.status == "waiting",
+            DeliveryRow.attempts > 0,
+            DeliveryRow.next_at > self._now(),
+            DeliveryRow.id.not_in([parcel.delivery.id for parcel in parcels]),
+        )
+        with self.db.read() as session:
+            return session.scalar(earlier)
 
     def _push(self, parcel: Parcel, signer: Signer) -> tuple[str | None, bool]:
         """What went wrong, None where it was taken, and whether trying again is of no use."""
@@ -266,10 +284,11 @@ class Courier:
         return again
 
     def _postpone(self, parcels: Sequence[Parcel], until: datetime) -> None:
-        ids = [parcel.delivery.id for parcel in parcels]
-        if ids:
-            statement = sa.update(DeliveryRow).where(DeliveryRow.id.in_(ids), DeliveryRow.status == "waiting")
-            self.db.run(lambda session: session.execute(statement.values(next_at=until)))
+        """These, and whatever else is due for the same receiver, wait as well."""
+        due = sa.or_(DeliveryRow.id.in_([parcel.delivery.id for parcel in parcels]), DeliveryRow.next_at <= self._now())
+        of_receiver = DeliveryRow.subscription_id == parcels[0].subscription.id
+        statement = sa.update(DeliveryRow).where(of_receiver, DeliveryRow.status == "waiting", due)
+        self.db.run(lambda session: session.execute(statement.values(next_at=until)))
 
     def _leaf(self, session: Session, kind: str, parcel: Parcel, data: dict[str, int]) -> None:
         about = {name: parcel.event.subject[name] for name in _IN_HISTORY & parcel.event.subject.keys()}

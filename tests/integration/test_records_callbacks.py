@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -193,6 +194,33 @@ def test_a_receiver_that_is_down_holds_up_nobody_else_and_its_other_notices_wait
     assert sorted(attempts) == [0, 0, 1]
 
 
+def test_a_receiver_that_is_down_is_not_asked_for_each_notice_that_waits(world: World) -> None:
+    world.receiver.answer = lambda token: (503, b"")
+    world.subscribe(world.oa)
+    for _ in range(30):
+        world.happens()
+    world.courier.work()
+    assert world.courier.work() == 0
+    assert len(world.receiver.tokens) == 2
+    world.happens()
+    world.courier.work()
+    assert len(world.receiver.tokens) == 3
+    world.receiver.answer = lambda token: (202, b"")
+    world.at += timedelta(minutes=1)
+    assert world.courier.work() + world.courier.work() == 31
+
+
+def test_a_notice_that_a_receiver_chokes_on_holds_up_no_other(world: World) -> None:
+    one = world.subscribe(world.oa)
+    poison = world.happens("seal.suspended", subject={"seal": "seal_1"})
+    for _ in range(3):
+        world.happens()
+    world.receiver.answer = lambda token: (500 if poison in decoded(token) else 202, b"")
+    assert world.courier.work() == 3
+    (left,) = world.subscriptions.deliveries(world.oa, one["id"], status="waiting").items
+    assert left["event"] == poison
+
+
 def test_private_addresses_are_reached_only_where_the_operator_lists_them(world: World) -> None:
     with pytest.raises(BadSubscription):
         world.subscriptions.subscribe(world.oa, url="http://127.0.0.1:1/")
@@ -263,7 +291,9 @@ def test_notices_go_on_under_the_next_key(world: World) -> None:
 
 
 def jwt_id(token: str) -> str:
-    import base64
+    return str(json.loads(decoded(token))["jti"])
 
+
+def decoded(token: str) -> str:
     body = token.split(".")[1]
-    return str(json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["jti"])
+    return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
