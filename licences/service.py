@@ -288,7 +288,7 @@ class LicenceService:
 
         :raises LicenceStateRefused: it has ended, or is suspended
         """
-        old = self._licence(licence_id)
+        old = self._licence(licence_id, actor)
         kind = licence_type(old.type_id)
         checked = kind.check(data, issued=self._now().astimezone(BEIJING).date())
         with self.db.read() as session:
@@ -512,7 +512,7 @@ class LicenceService:
         decide: Callable[[LicenceRow, Sequence[LicenceEventRow]], tuple[str, str, datetime]],
     ) -> dict[str, Any]:
         """Record what was decided about a licence, with its audit leaf."""
-        found = self._licence(licence_id)
+        found = self._licence(licence_id, actor)
         rule = self.authoriser.require(actor, action, self._facts(found.id, found.issuer_uscc, found.type_id)).rule
 
         def write(session: Session) -> None:
@@ -549,11 +549,9 @@ class LicenceService:
     def show(self, actor: Actor, licence_id: str, *, at: datetime | None = None) -> dict[str, Any]:
         """One licence by ID or identifier; ``at``: its state as of that time.
 
-        :raises NoSuchLicence: none; :raises NotAllowed: not for this caller
+        :raises NoSuchLicence: none that the caller may know of
         """
-        row = self._licence(licence_id)
-        self.authoriser.require(actor, "licence.show", self._facts(row.id, row.issuer_uscc, row.type_id))
-        return self._shown(row, at)
+        return self._shown(self._licence(licence_id, actor), at)
 
     def list(self, actor: Actor, *, limit: int = 100, cursor: str | None = None) -> Page[dict[str, Any]]:
         """Newest first, those that the caller may see."""
@@ -565,8 +563,7 @@ class LicenceService:
             rows = session.scalars(statement.limit(limit + 1)).all()
 
         def shown(row: LicenceRow) -> dict[str, Any] | None:
-            facts = self._facts(row.id, row.issuer_uscc, row.type_id)
-            return self._shown(row) if self.authoriser.decide(actor, "licence.show", facts).allowed else None
+            return self._shown(row) if self._sees(actor, row) else None
 
         return page_of(rows, limit, lambda row: str(row.id), shown)
 
@@ -585,7 +582,11 @@ class LicenceService:
 
     # -- inside -----------------------------------------------------------------------------------------------------------
 
-    def _licence(self, licence_id: str) -> LicenceRow:
+    def _sees(self, actor: Actor, row: LicenceRow) -> bool:
+        return self.authoriser.decide(actor, "licence.show", self._facts(row.id, row.issuer_uscc, row.type_id)).allowed
+
+    def _licence(self, licence_id: str, actor: Actor | None = None) -> LicenceRow:
+        """:raises NoSuchLicence: none, or none that ``actor`` may know of"""
         with suppress(BadIdentifier):
             licence_id = str(LicenceIdentifier.parse(licence_id))
         with self.db.read() as session:
@@ -594,7 +595,7 @@ class LicenceService:
                     sa.or_(LicenceRow.id == licence_id, LicenceRow.identifier == licence_id), LicenceRow.region == self.region
                 )
             ).one_or_none()
-        if row is None:
+        if row is None or (actor is not None and not self._sees(actor, row)):
             raise NoSuchLicence(
                 "There is no such licence; `xinyin licence list` shows them.", "没有该证照；可用 `xinyin licence list` 查看。"
             )

@@ -202,17 +202,24 @@ class SealRegistry:
             rows = session.scalars(statement).all()
 
         def shown(row: SealRow) -> dict[str, Any] | None:
-            return self._summary(row) if self.authoriser.decide(actor, "seal.show", self._facts(row)).allowed else None
+            return self._summary(row) if self._sees(actor, row) else None
 
         return page_of(rows, limit, lambda row: str(row.id), shown)
 
     def show(self, actor: Actor, seal_id: str) -> dict[str, Any]:
         """One seal with its versions and certificates, by identifier or esID.
 
-        :raises NoSuchSeal: none; :raises NotAllowed: not for this caller
+        :raises NoSuchSeal: none that the caller may know of
         """
         seal = self._seal(seal_id)
-        self.authoriser.require(actor, "seal.show", self._facts(seal))
+        if not self._sees(actor, seal):
+            raise no_such_seal()
+        return self._told(seal)
+
+    def _sees(self, actor: Actor, seal: SealRow) -> bool:
+        return self.authoriser.decide(actor, "seal.show", self._facts(seal)).allowed
+
+    def _told(self, seal: SealRow) -> dict[str, Any]:
         with self.db.read() as session:
             versions = session.scalars(
                 sa.select(SealVersionRow).where(SealVersionRow.seal_id == seal.id).order_by(SealVersionRow.number)
@@ -260,7 +267,10 @@ class SealRegistry:
     def _change(self, actor: Actor, seal_id: str, verb: str, reason: str) -> dict[str, Any]:
         """Record the new state, then bring the certificates along. Asked again after a crash it finishes the second half."""
         found = self._seal(seal_id)
-        rule = self.authoriser.require(actor, f"seal.{verb}", self._facts(found)).rule
+        decision = self.authoriser.decide(actor, f"seal.{verb}", self._facts(found))
+        if not decision.allowed and not self._sees(actor, found):
+            raise no_such_seal()
+        rule = decision.require().rule
         allowed, status = _CHANGES[verb]
 
         def write(session: Session) -> None:
@@ -289,7 +299,7 @@ class SealRegistry:
 
         self.db.run(write)
         self._bring_certificates_along(actor, found.es_id, verb, reason)
-        return self.show(actor, found.id)
+        return self._told(self._seal(found.id))
 
     def _bring_certificates_along(self, actor: Actor, es_id: str, verb: str, reason: str) -> None:
         for record in self.ca.records(es_id=es_id, limit=1000):

@@ -304,9 +304,9 @@ def test_strangers_neither_seal_nor_look(world: World, seal: dict) -> None:  # t
     for actor in (ANONYMOUS, staff("account_x", "seal_keeper", department=APPROVALS)):
         with pytest.raises(NotAllowed):
             world.seals.apply(actor, APPROVAL, seal_id=seal["id"], placement=AT)
-        with pytest.raises(NotAllowed):
+        with pytest.raises(NoSuchSeal):  # as if it were not there
             world.seals.show(actor, seal["id"])
-        with pytest.raises(NotAllowed):
+        with pytest.raises(NoSuchSeal):
             world.seals.revoke(actor, seal["id"], reason="x")
     other = {s["owner_uscc"] for s in world.seals.list(staff("x", "seal_keeper", department=APPROVALS)).items}
     assert other <= {APPROVALS}
