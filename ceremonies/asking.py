@@ -99,17 +99,25 @@ class Asking:
 
     def standing(self, actor: Actor, wanted: Step) -> dict[str, Any] | None:
         """The request for exactly this that is granted, else one that is open; None if there is neither."""
-        found = []
-        for status in _STANDING:
-            items, _ = self._node.approvals.list(actor, status=status, limit=200)
-            found += [
-                one
-                for one in items
-                if one["action"] == wanted.action
-                and dict(one["subject"]) == dict(wanted.subject)
-                and dict(one["statement"]) == dict(wanted.statement)
-            ]
-        return found[0] if found else None
+        return next((one for one in self._about(actor, wanted) if dict(one["statement"]) == dict(wanted.statement)), None)
+
+    def standing_for(self, actor: Actor, step: str, target: str) -> dict[str, Any] | None:
+        """The same, whatever filing number or outside certificate the request names."""
+        wanted = self.foresee(step, target)
+        for one in self._about(actor, wanted):
+            said = {key: value for key, value in one["statement"].items() if key not in ("filing_number", "certificate")}
+            if said == dict(wanted.statement):
+                return one
+        return None
+
+    def _about(self, actor: Actor, wanted: Step) -> list[dict[str, Any]]:
+        actions = {wanted.action} | ({"ca.import"} if wanted.action == "ca.issue" else set())
+        return [
+            one
+            for status in _STANDING
+            for one in self._node.approvals.list(actor, status=status, limit=200)[0]
+            if one["action"] in actions and dict(one["subject"]) == dict(wanted.subject)
+        ]
 
 
 def said_of(step: str, *, number: str | None = None, certificate: bytes | None = None) -> dict[str, str]:

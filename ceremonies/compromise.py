@@ -96,7 +96,7 @@ class Compromise:
             )  # fmt: skip
             session.add(row)
             subject = {"key": generation.id, "role": generation.role_id, "ceremony": row.id}
-            data = {"since": shown_time(since), "reason": hashlib.sha256(reason.encode()).hexdigest()}
+            data = {"since": shown_time(since), "reason_sha256": hashlib.sha256(reason.encode()).hexdigest()}
             self.node.audit.append(session, kind="key.compromised", actor=actor.id, subject=subject, data=data, rule=rule)
             return row
 
@@ -128,7 +128,7 @@ class Compromise:
         if state in (KeyState.active, KeyState.draining):
             self.node.keys.retire(generation_id, actor=actor, compromised=True)
             return "stopped"
-        return f"was-{state}"
+        return "stopped" if state is KeyState.retired else "never-used"
 
     def _revoke(self, actor: Actor, generation: Generation, since: datetime) -> str:
         """Ours are revoked with the date; of an outside CA it is asked, and the request is kept."""
@@ -145,7 +145,7 @@ class Compromise:
             if record.status != "expired":
                 self.node.ca.revoke(record.id, "keyCompromise", actor=actor.id, invalidity_at=since)
                 revoked += 1
-        return f"revoked {revoked}, asked {asked}"
+        return "revoked-and-asked" if revoked and asked else "asked" if asked else "revoked"
 
     def _switch(self, actor: Actor, generation: Generation, approval: str | None) -> str:
         """The prepared key takes over, where there is one and the rules (or the officers beforehand) let it: first, because
@@ -153,18 +153,18 @@ class Compromise:
         """
         heir = self._prepared(generation)
         if heir is None or generation.state is not KeyState.active:
-            return "no prepared key"
+            return "none-prepared"
         try:
             self.node.keys.activate(heir.id, actor=actor, approval=approval)
         except ApprovalNeeded:
-            return "prepared key not approved"
-        return f"switched to {heir.id}"
+            return "not-approved"
+        return "switched"
 
     def _suspend(self, actor: Actor, generation: Generation, row: CeremonyRow) -> str:
         """A seal that is left without this key is suspended; the keys of its other suites are not asked."""
         seal = self.node.seals.remaker.seal_of(generation.role_id)
         if seal is None or self._taken_over(generation):
-            return "goes on"
+            return "goes-on"
         if seal.status == "in-force":
             self.node.seals.suspend(actor, seal.id, reason=row.reason)
         return "suspended"
@@ -183,7 +183,8 @@ class Compromise:
         return any(g.state is KeyState.active for g in self.node.keys.generations(generation.role_id))
 
     def _publish(self) -> str:
-        return f"list {self.node.publish_trust().sequence}"
+        self.node.publish_trust()
+        return "published"
 
     def _close(self, actor: Actor, generation: Generation, row: CeremonyRow, parts: list[dict[str, Any]]) -> dict[str, Any]:
         assert row.since is not None

@@ -41,6 +41,11 @@ EXAMPLES: dict[str, Concrete] = {
     "/desk/{application_id}/confirm": lambda service, cases: f"/desk/{cases.applications['returned']}/confirm?do=withdraw",
     "/desk/{application_id}/void/{n}": lambda service, cases: f"/desk/{cases.applications['mistaken']}/void/1",
     "/officer/approvals/{approval_id}": lambda service, cases: _approval(service),
+    "/officer/ceremonies/{ceremony_id}": lambda service, cases: f"/officer/ceremonies/{_drill(service)}",
+    "/officer/compromise/{generation_id}": lambda service, cases: (
+        f"/officer/compromise/{service.node.keys.active(cases.role).id}"
+    ),
+    "/officer/keys/{role_id}": lambda service, cases: f"/officer/keys/{cases.role}",
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
     "/verify/{name}": lambda service, cases: _result(service, cases),
     "/training/{key}": lambda service, cases: "/training/counter",
@@ -78,6 +83,14 @@ def _draft(service: Service) -> str:
         ("草稿.pdf", office_document("申请人：\\_\\_\\_\\_\\_\\_", date="　年　月　日", after="#pagebreak() #pagebreak()"))
     )
     return f"/desk/new/{service.app.state.uploads.create(service.node.accounts.get('handler').id, files).id}"
+
+
+def _drill(service: Service) -> str:
+    from ceremonies.drill import Drill
+
+    node = service.node
+    known = node.compromise.reports(node.actor(None), kind="drill")
+    return str(known[0]["id"] if known else Drill(node).run(node.actor(None), "p256")["id"])
 
 
 def addresses() -> list[str]:
