@@ -6,6 +6,7 @@ Chinese and in English, at a desk; the last story walks them again on a telephon
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pytest
 
 from ceremonies import training
 from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
-from tests.node_home import Service, founded_home, serving
+from tests.node_home import EXAMPLES, Service, founded_home, serving
 
 pytestmark = needs_chromium
 
@@ -88,6 +89,113 @@ def test_a_new_user_goes_through_the_doors_of_the_public(someone: Callable[..., 
         assert visitor.page.get_attribute("html", "lang") == "en"
         assert visitor.page.inner_text("#answer") == "Refuse"
         assert "All three steps are done" in visitor.page.inner_text(".strip")
+
+
+def hand_in(person: Person, file: Path, *, title: str, matter: str, number: str) -> str:
+    """Upload a document, leave the seal where it belongs, hand it in; the application's address."""
+    page = person.page
+    person.go("/desk/new")
+    page.set_input_files("[name=file]", file)
+    page.click("form.upload button.button")
+    page.wait_for_selector("[data-placing]")
+    page.wait_for_selector(".seal[tabindex]")
+    page.select_option("[name=matter]", matter)
+    page.wait_for_selector("[name=title]")
+    page.fill("[name=title]", title)
+    page.fill("[name=number]", number)
+    return str(page.url)
+
+
+def test_a_department_has_an_approval_sealed_returned_corrected_delivered_and_voided(
+    someone: Callable[..., Any], tmp_path: Path
+) -> None:
+    with (
+        someone("handler") as handler,
+        someone("reviewer") as reviewer,
+        someone("signer") as signer,
+        someone("keeper") as keeper,
+        someone() as applicant,
+    ):
+        handler.go("/desk")
+        both(handler, "10-desk")
+        handler.go("/desk/new")
+        both(handler, "11-new")
+        hand_in(
+            handler,
+            EXAMPLES / "approval.pdf",
+            title="同意设立便民服务站的批复",
+            matter="approval-reply",
+            number="云审批〔2026〕811号",
+        )
+        handler.shot("stories/12-placing")
+        handler.page.focus(".seal")
+        handler.page.keyboard.press("ArrowRight")
+        handler.page.click("button[value=submit]")
+        handler.page.wait_for_selector("text=给申请人的进度链接")
+        application = re.sub(r"[?#].*", "", handler.page.url).rpartition("/")[2]
+        handler.go(f"/desk/{application}")
+        both(handler, "13-handed-in")
+        assert "等待 样本 审核人" in words(handler)
+
+        applicant.page.goto(handler.page.get_attribute(".follow a", "href").replace("/t/", f"{applicant.base}/t/"))
+        both(applicant, "14-follow-received")
+
+        reviewer.go("/desk")
+        both(reviewer, "15-reviewer-desk")
+        reviewer.page.click("text=同意设立便民服务站的批复")
+        reviewer.page.fill("[name=note]", "文号应为云审批〔2026〕118号")
+        reviewer.page.click("button[value=return]")
+        assert "退回补正" in words(reviewer)
+
+        handler.go(f"/desk/{application}")
+        both(handler, "16-returned")
+        handler.page.click("text=去补正")
+        handler.page.wait_for_selector("[data-placing]")
+        handler.page.fill("[name=number]", "云审批〔2026〕118号")
+        handler.page.click("button[value=submit]")
+        handler.page.wait_for_selector("text=给申请人的进度链接")
+
+        reviewer.go(f"/desk/{application}")
+        both(reviewer, "17-review")
+        reviewer.page.click("button[value=review]")
+        signer.go(f"/desk/{application}")
+        both(signer, "18-sign-off")
+        signer.page.click("button[value=sign-off]")
+        keeper.go(f"/desk/{application}")
+        both(keeper, "19-seal")
+        keeper.page.click("button[value=seal]")
+        keeper.page.wait_for_selector("text=下载已盖章文件")
+        handler.go(f"/desk/{application}")
+        with handler.page.expect_download() as download:
+            handler.page.click("text=下载已盖章文件")
+        sealed = tmp_path / "sealed.pdf"
+        download.value.save_as(sealed)
+        handler.page.fill("[name=receipt]", "本人签收")
+        handler.page.click("button[value=deliver]")
+        handler.go(f"/desk/{application}")
+        both(handler, "20-delivered")
+        applicant.page.reload()
+        both(applicant, "21-follow-delivered")
+
+        applicant.go("/verify")
+        applicant.page.set_input_files("#file", sealed)
+        applicant.page.wait_for_selector("#answer")
+        assert applicant.page.inner_text("#answer") == "可以采信"
+
+        keeper.go("/register")
+        both(keeper, "22-register")
+        signer.go(f"/desk/{application}")
+        signer.page.click("text=作废或更正")
+        both(signer, "23-void")
+        signer.page.fill("[name=reason]", "面积写错，另行更正")
+        signer.page.click("button.danger")
+        signer.go(f"/desk/{application}")
+        both(signer, "24-voided")
+        applicant.go("/verify")
+        applicant.page.set_input_files("#file", sealed)
+        applicant.page.wait_for_selector("#answer")
+        assert applicant.page.inner_text("#answer") == "不予采信"
+        applicant.shot("stories/25-voided-verified")
 
 
 def test_the_auditor_traces_a_document_and_finds_the_log_whole(
