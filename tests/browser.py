@@ -68,6 +68,7 @@ class Person:
     def shot(self, name: str) -> None:
         """Leave a picture of the whole page in ``build/screenshots``."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.evaluate("scrollTo(0, 0)")  # what sticks to the window is shown where it begins
         dark = "-dark" if self.scheme == "dark" else ""
         self.page.screenshot(path=SCREENSHOTS / f"{name}-{self.lang}-{self.size}{dark}.png", full_page=True)
 
