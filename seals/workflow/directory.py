@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from people.models import AccountRow, DepartmentRow
+from people.models import AccountRow, DelegationRow, DepartmentRow
+from store.db import utc_now
 
 MOST_NAMED = 20
 
@@ -60,15 +61,42 @@ class Directory:
         return self._names.get(account, account)
 
     def holders(self, roles: Collection[str], department: str, *, other_than: Collection[str] = ()) -> list[str]:
-        """Who holds one of the roles at the department or above it, by name; at most twenty."""
-        reach: list[str] = []
-        above = self._ids.get(department)
-        while above is not None and above not in reach:
-            reach.append(above)
-            above = self._departments[above].parent_id if above in self._departments else None
+        """Who holds one of the roles at the department or above it, and who stands in for them, by name; at most twenty."""
+        reach = self._upwards(department)
         rows = self._session.execute(
             sa.select(AccountRow.id, AccountRow.display_name, AccountRow.roles)
             .where(AccountRow.department_id.in_(reach), AccountRow.status == "active", AccountRow.kind == "staff")
             .order_by(AccountRow.display_name)
         ).all()
-        return [row.display_name for row in rows if set(roles) & set(row.roles) and row.id not in other_than][:MOST_NAMED]
+        found = [row for row in rows if set(roles) & set(row.roles)]
+        named = [row.display_name for row in found if row.id not in other_than]
+        return [*named, *self._stand_ins({row.id for row in found}, roles, reach, other_than)][:MOST_NAMED]
+
+    def _upwards(self, department: str) -> list[str]:
+        """Identifiers of a department and of those above it."""
+        reach: list[str] = []
+        above = self._ids.get(department)
+        while above is not None and above not in reach:
+            reach.append(above)
+            above = self._departments[above].parent_id if above in self._departments else None
+        return reach
+
+    def _stand_ins(
+        self, holders: Collection[str], roles: Collection[str], reach: Collection[str], barred: Collection[str]
+    ) -> list[str]:
+        """Who may act in the place of a holder now 代签授权, by name."""
+        now, lent = utc_now(), DelegationRow
+        rows = self._session.execute(
+            sa.select(AccountRow.display_name, AccountRow.id, lent.roles)
+            .join(lent, lent.to_account == AccountRow.id)
+            .where(
+                lent.from_account.in_(sorted(holders)),
+                lent.department_id.in_(reach),
+                lent.withdrawn_at.is_(None),
+                lent.since <= now,
+                lent.until > now,
+                AccountRow.status == "active",
+            )
+            .order_by(AccountRow.display_name)
+        ).all()
+        return [row.display_name for row in rows if set(roles) & set(row.roles) and row.id not in barred]
