@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -75,7 +76,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
 
 def _problem_page(request: Request, found: problems.Problem) -> Response:
     if found.status == 401 and request.method == "GET":
-        return Response(status_code=303, headers={"Location": "/signin"})
+        return Response(status_code=303, headers={"Location": f"/signin?to={quote(request.url.path)}"})
     if found.status >= 500:  # who is signed in may be the very thing that cannot be found out
         request.state.session = None
     return render.page(request, "problem.html", found.status, problem=found.model_dump())

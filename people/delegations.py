@@ -161,8 +161,13 @@ class DelegationService(Room):
     def _row(self, session: Session, delegation_id: str) -> DelegationRow:
         row = session.get(DelegationRow, delegation_id)
         if row is None or row.region != self.region:
-            raise NoSuchDelegation("There is no such delegation; look at the list again.", "没有该代签授权；请刷新列表后再试。")
+            raise self.none()
         return row
+
+    @staticmethod
+    def none() -> NoSuchDelegation:
+        """What is said of a delegation that is not there, or that the caller may not know of."""
+        return NoSuchDelegation("There is no such delegation; look at the list again.", "没有该代签授权；请刷新列表后再试。")
 
 
 def _check_time(begins: datetime, until: datetime) -> None:

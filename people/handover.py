@@ -22,7 +22,7 @@ from store.ids import new_id
 class OpenWork(Protocol):
     """Work that lies with a person; a room that keeps such work registers one of these in ``HandOverService.work``."""
 
-    def __call__(self, session: Session, from_account: str, to_account: str) -> int:
+    def __call__(self, session: Session, from_account: str, to_account: str, *, actor: str) -> int:
         """Move what is open, in the caller's transaction, each piece with its audit leaf; how many pieces."""
         ...
 
@@ -74,7 +74,7 @@ class HandOverService(Room):
             old.updated_at = new.updated_at = now
             session.execute(sa.delete(SessionRow).where(SessionRow.account_id == old.id))
             ended = self.delegations.withdraw_of(session, old.id, roles=moving, held=leaves, actor=actor, now=now)
-            moved = {kind: move(session, old.id, new.id) for kind, move in sorted(self.work.items())}
+            moved = {kind: move(session, old.id, new.id, actor=actor) for kind, move in sorted(self.work.items())}
             if leaves:
                 _disable(session, old, now)
             row = HandOverRow(

@@ -23,7 +23,7 @@ from people.handover import HandOverService
 from people.identities import IdentityService
 from people.models import AccountRow, DepartmentRow, SessionRow
 from people.passkeys import PasskeyService
-from people.room import account_of, bad_account, checked_roles, find, no_department, reach
+from people.room import account_of, bad_account, checked_roles, digest, find, no_department, reach
 from people.schemas import Account, ActorKind, Department
 from people.signing_in import SigningIn
 from people.tokens import Tokens
@@ -333,18 +333,24 @@ class AccountService(SigningIn, Tokens):
 
         return self.db.run(change)
 
-    def set_password(self, name_or_id: str, password: str, *, actor: str) -> None:
-        """A new password; every session of the account ends."""
+    def set_password(self, name_or_id: str, password: str, *, actor: str, keep: str | None = None) -> None:
+        """A new password; every session of the account ends, but the one with the token ``keep``."""
 
         hashed = self._hash(self.get(name_or_id).name, password)
 
         def change(session: Session) -> None:
             row = find(session, name_or_id)
             row.password_hash, row.updated_at = hashed, self._now()
-            session.execute(sa.delete(SessionRow).where(SessionRow.account_id == row.id))
+            others = sa.and_(SessionRow.account_id == row.id, SessionRow.token_digest != digest(keep or ""))
+            session.execute(sa.delete(SessionRow).where(others))
             self._leaf(session, "people.password-changed", actor, {"account": row.id}, {})
 
         self.db.run(change)
+
+    def has_password(self, name_or_id: str) -> bool:
+        """Whether the account can sign in with a password at all."""
+        with self.db.read() as session:
+            return find(session, name_or_id).password_hash is not None
 
     def set_status(self, name_or_id: str, status: str, *, actor: str) -> Account:
         """``disabled`` ends every session and refuses every token at once; ``active`` opens the account again."""

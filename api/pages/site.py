@@ -11,9 +11,8 @@ from fastapi.responses import RedirectResponse, Response
 from api import render
 from api.auth import CurrentSession, node_of
 from api.pages.training import Judgement, doors
-from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
 from ceremonies.training import prepared
-from crypto.errors import NotFound, TooManyRequests, XinyinError
+from crypto.errors import NotFound
 from formats.dates import shown_time
 from policies.limits import DOCUMENT_BYTES
 
@@ -99,47 +98,6 @@ def verify_code(request: Request, session: CurrentSession, code: Annotated[str, 
     return _to_result(request, verdict)
 
 
-@router.get("/signin")
-def signin_page(request: Request, session: CurrentSession) -> Response:
-    """The sign-in form."""
-    if session is not None:
-        return RedirectResponse("/desk", 303)
-    return _signin_page(request)
-
-
-@router.post("/signin")
-def signin(
-    request: Request,
-    name: Annotated[str, Form(max_length=200)],
-    password: Annotated[str, Form(max_length=1000)],
-    csrf: Annotated[str, Form(max_length=200)] = "",
-) -> Response:
-    """Sign in with a local account."""
-    demand(request.cookies.get(FORM_COOKIE, ""), csrf)
-    node = node_of(request)
-    try:
-        if not request.app.state.signin_limit.allow(_address(request)):
-            raise TooManyRequests("Too many attempts from here; wait a little.", "尝试次数过多，请稍候再试。")
-        signed_in = node.accounts.sign_in(name, password)
-    except XinyinError as exc:
-        return _signin_page(request, exc.status, problem=exc.to_dict(), name=name)
-    response = RedirectResponse("/desk", 303)
-    set_cookie(response, COOKIE, signed_in.token, secure=request.app.state.secure_cookies)
-    response.delete_cookie(FORM_COOKIE)
-    return response
-
-
-@router.post("/signout")
-def signout(request: Request, session: CurrentSession, csrf: Annotated[str, Form(max_length=200)] = "") -> Response:
-    """Sign out of this browser."""
-    if session is not None:
-        demand(session.csrf, csrf)
-        node_of(request).accounts.sign_out(session.token)
-    response = RedirectResponse("/", 303)
-    response.delete_cookie(COOKIE)
-    return response
-
-
 @router.get("/lang/{lang}")
 def choose_language(lang: str, back: str = "/") -> Response:
     """Remember the language and go back to where the reader was."""
@@ -195,14 +153,3 @@ def _verify_page(request: Request, status: int = 200, **values: Any) -> Response
 def _to_result(request: Request, verdict: dict[str, Any]) -> Response:
     name = request.app.state.results.put(verdict, shown_time(datetime.now(UTC)))
     return RedirectResponse(f"/verify/{name}", 303)
-
-
-def _signin_page(request: Request, status: int = 200, **values: Any) -> Response:
-    token = form_token(request)
-    response = render.page(request, "signin.html", status, here="signin", **{"csrf": token, "name": "", **values})
-    set_cookie(response, FORM_COOKIE, token, secure=request.app.state.secure_cookies)
-    return response
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "?"

@@ -131,7 +131,7 @@ class ApplicationBook:
             "matter": row.matter,
         }
 
-    def hand_over(self, session: Session, from_account: str, to_account: str) -> int:
+    def hand_over(self, session: Session, from_account: str, to_account: str, *, actor: str) -> int:
         """岗位交接: open applications pass to a successor, who may no more sign them off than the predecessor; how many."""
         mine = sa.and_(ApplicationRow.handler == from_account, ApplicationRow.status.in_(sorted(OPEN)))
         rows = session.scalars(sa.select(ApplicationRow).where(mine, ApplicationRow.region == self.region)).all()
@@ -139,7 +139,7 @@ class ApplicationBook:
             row.handler, row.handlers = to_account, sorted({*row.handlers, from_account, to_account})
             data = {"from": from_account, "round": row.round, "content": row.content_sha256}
             subject = {"application": row.id}
-            self.audit.append(session, kind="application.handed-over", actor=to_account, subject=subject, data=data)
+            self.audit.append(session, kind="application.handed-over", actor=actor, subject=subject, data=data)
         return len(rows)
 
     # -- used ------------------------------------------------------------------------------------------------------------

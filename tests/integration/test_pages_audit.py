@@ -187,7 +187,7 @@ PAGES = ["/audit", "/audit/log", "/audit/log.csv", "/audit/trace?id=x", "/audit/
 def test_the_auditors_pages_are_for_auditors(service: Service, path: str) -> None:
     with httpx.Client(base_url=service.url, headers=HTML) as nobody:
         answer = nobody.get(path)
-        assert (answer.status_code, answer.headers.get("location")) == (303, "/signin")
+        assert (answer.status_code, answer.headers.get("location")) == (303, f"/signin?to={path}")
     for account in ("keeper", "officer", "admin"):
         with Browser(service, account) as other:
             answer = other.get(path)

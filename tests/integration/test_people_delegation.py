@@ -201,7 +201,7 @@ def test_a_post_passes_on_with_its_open_work(world: World) -> None:
     people = world.people
     moved: list[tuple[str, str]] = []
 
-    def applications(session: Session, from_account: str, to_account: str) -> int:
+    def applications(session: Session, from_account: str, to_account: str, *, actor: str) -> int:
         moved.append((from_account, to_account))
         return 3
 
@@ -227,7 +227,7 @@ def test_a_post_passes_on_with_its_open_work(world: World) -> None:
 
 
 def test_a_hand_over_that_fails_half_way_changes_nothing(world: World) -> None:
-    def applications(session: Session, from_account: str, to_account: str) -> int:
+    def applications(session: Session, from_account: str, to_account: str, *, actor: str) -> int:
         raise RuntimeError("no")
 
     world.people.hand_overs.work["applications"] = applications
