@@ -18,6 +18,8 @@ router = APIRouter(include_in_schema=False)
 
 OIDC_COOKIE = "xinyin_oidc"
 _OIDC_PATH = "/signin/oidc"
+_OWN_PLACES = (("administrator", "/people"), ("auditor", "/audit"), ("officer", "/officer"))
+"""Where the day begins for those who also find other places in the navigation before it."""
 
 
 class Proof(BaseModel):
@@ -164,8 +166,9 @@ def _first_place(request: Request, account: Account, to: str) -> str:
     wanted = render.local_path(to)
     if wanted != "/":
         return wanted
-    found = navigation.places(request.app.state.pages, node_of(request).authoriser, account)
-    return next((place.href for place in found if place.actions), "/account")
+    found = [p.href for p in navigation.places(request.app.state.pages, node_of(request).authoriser, account) if p.actions]
+    own = [href for role, href in _OWN_PLACES if role in account.roles]
+    return next((href for href in (*own, *found) if href in found), "/account")
 
 
 def _not_too_often(request: Request) -> None:
