@@ -162,4 +162,4 @@ def test_signing_in_and_out(page: Any, service: Service) -> None:
     page.click("header form button")
     page.wait_for_url(re.compile(r":\d+/$"))
     page.goto(f"{service.url}/desk")
-    assert page.url.endswith("/signin")
+    assert page.url.endswith("/signin?to=/desk")
