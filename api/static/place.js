@@ -98,6 +98,11 @@ function moving(form, sheet, seal) {
     const point = at(event);
     put(point.x - grip.x, point.y - grip.y);
   });
+  seal.addEventListener("pointerup", (event) => { // browsers merge and drop moves: where it is let go counts
+    if (!grip) return;
+    const point = at(event);
+    put(point.x - grip.x, point.y - grip.y);
+  });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
     seal.addEventListener(end, () => { grip = null; seal.classList.remove("held"); });
   }

@@ -53,14 +53,18 @@ def sign_in(browser: Any, service: Service) -> Iterator[SignIn]:
 
     contexts, complaints = [], []
 
-    def opened(who: str, *, width: int = 1280, height: int = 900, script: bool = True, touch: bool = False) -> Any:
+    def opened(
+        who: str, *, width: int = 1280, height: int = 900, script: bool = True, touch: bool = False, refused: str = "-"
+    ) -> Any:
         account = next(one for one in service.node.accounts.accounts(limit=1000) if one.name == who)
         context = browser.new_context(viewport={"width": width, "height": height}, java_script_enabled=script, has_touch=touch)
         contexts.append(context)
         token = service.node.accounts.open_session(account).token
         context.add_cookies([{"name": COOKIE, "value": token, "url": service.url}])
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console", lambda said: complaints.append(said.text) if said.type == "error" and refused not in said.text else None
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
 
@@ -195,7 +199,7 @@ def test_arrow_keys_move_the_seal_by_steps_and_a_reader_is_told(sign_in: SignIn,
         x, y = x + across, y + down
         assert fields(page)[1:] == pytest.approx((x, y), abs=0.01), key
     assert f"{x:g}" in page.get_attribute(".seal", "aria-label")
-    page.wait_for_function("document.querySelector('[data-say]').textContent.includes('毫米')")
+    page.wait_for_selector("[data-say]:has-text('毫米')", state="attached")
     for _ in range(40):
         page.keyboard.press("Shift+ArrowLeft")
     assert fields(page)[1] == 21, "the whole seal stays on the page"
@@ -319,7 +323,7 @@ def test_what_should_be_looked_at_is_said_and_shown(sign_in: SignIn, service: Se
 
 
 def test_a_document_that_cannot_be_sealed_is_named_at_once(sign_in: SignIn, service: Service) -> None:
-    page = sign_in("handler")
+    page = sign_in("handler", refused="400 (Bad Request)")
     page.goto(f"{service.url}/desk/new")
     wrong = {"name": "说明.pdf", "mimeType": "application/pdf", "buffer": b"PK\x03\x04 not a PDF"}
     page.set_input_files("[name=file]", [wrong])
