@@ -13,6 +13,7 @@ DOCUMENT_BYTES: int = _DATA["upload"]["document"]
 REQUEST_BYTES: int = _DATA["upload"]["request_body"]
 
 DRAFTS_PER_ACCOUNT: int = _DATA["drafts"]["per_account"]
+DRAFT_BYTES_PER_ACCOUNT: int = _DATA["drafts"]["bytes_per_account"]
 DRAFT_DAYS: int = _DATA["drafts"]["days"]
 
 SIGN_IN_FAILURES: int = _DATA["sign_in"]["failures"]

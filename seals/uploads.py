@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from crypto.errors import BadInput, NotFound
+from crypto.errors import BadInput, NotFound, TooLarge, XinyinError
 from formats.dates import shown_time
-from policies.limits import DRAFT_DAYS, DRAFTS_PER_ACCOUNT
+from policies.limits import DRAFT_BYTES_PER_ACCOUNT, DRAFT_DAYS, DRAFTS_PER_ACCOUNT
 from store.db import utc_now
 from store.ids import new_id
 
@@ -94,20 +94,34 @@ class Uploads:
             )
         upload = Upload(new_id("draft"), account, shown_time(utc_now()), (), dict(values or {}), amends)
         (self.directory / upload.id).mkdir(mode=0o700, parents=True)
-        return self.add(upload, files)
+        try:
+            return self.add(upload, files)
+        except XinyinError:
+            self.discard(upload)
+            raise
 
     def add(self, upload: Upload, files: Sequence[tuple[str, bytes]]) -> Upload:
-        """Further files for a draft; one that is in it already is not added again. :raises BadInput: too many"""
-        documents = list(upload.documents)
+        """Further files for a draft; one that is in it already is not added again.
+
+        :raises BadInput: none, or too many; :raises TooLarge: over what an account may lay down
+        """
+        documents = {one.sha256: one for one in upload.documents}
+        new: dict[str, bytes] = {}
         for name, data in files:
             digest = hashlib.sha256(data).hexdigest()
-            if any(one.sha256 == digest for one in documents):
-                continue
-            _write(self._file(upload, digest), data)
-            documents.append(UploadedDocument(file_name(name), digest, len(data)))
+            if digest not in documents:
+                documents[digest], new[digest] = UploadedDocument(file_name(name), digest, len(data)), data
         if not 1 <= len(documents) <= MAX_DOCUMENTS:
             raise BadInput(f"Choose 1 to {MAX_DOCUMENTS} PDF files.", f"请选择 1 至 {MAX_DOCUMENTS} 个 PDF 文件。")
-        return self.save(replace(upload, documents=tuple(documents)))
+        kept = sum(one.size for draft in self.list(upload.account) for one in draft.documents)
+        if kept + sum(map(len, new.values())) > DRAFT_BYTES_PER_ACCOUNT:
+            raise TooLarge(
+                f"Your drafts would be over {DRAFT_BYTES_PER_ACCOUNT >> 20} MB together; hand in or give up one of them first.",
+                f"您的草稿合计将超过 {DRAFT_BYTES_PER_ACCOUNT >> 20} MB；请先提交或放弃其中的草稿。",
+            )
+        for digest, data in new.items():
+            _write(self._file(upload, digest), data)
+        return self.save(replace(upload, documents=tuple(documents.values())))
 
     def remove(self, upload: Upload, n: int) -> Upload:
         """Without document ``n`` (from 1), whose fields go with it. :raises BadInput: it is the only one"""

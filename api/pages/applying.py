@@ -75,6 +75,8 @@ def upload(request: Request, session: SignedIn, form: Posted) -> Response:
     """Keep the files as a draft (or add them to ``draft``), and go on to place the seal."""
     uploads, draft = uploads_of(request), None
     try:
+        account = session.account
+        node_of(request).authorise(account, "application.submit", {"department": account.department or ""})
         name = str(form.get("draft", ""))
         draft = uploads.get(session.account.id, name) if name else None
         files = [(one.filename, one.file.read()) for one in form.getlist("file") if isinstance(one, Uploaded) and one.filename]

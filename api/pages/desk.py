@@ -329,9 +329,7 @@ def _steps(request: Request, shown: dict[str, Any]) -> list[dict[str, Any]]:
             names = text(lang, "list_joiner").join(waiting.get("whom") or [])
             who = text(lang, "act_waits", whom=names) if names else text(lang, "act_waits_nobody")
             at = one["since"]
-        state = "refused" if shown["status"] == "refused" and one["state"] == "refused" else one["state"]
-        state = {"returned": "refused"}.get(state, state)
-        found.append({"label": label, "state": state, "who": who, "at": at, "note": note})
+        found.append({"label": label, "state": one["state"], "who": who, "at": at, "note": note})
     return found
 
 
