@@ -217,6 +217,7 @@ def test_a_finger_moves_the_seal_and_the_page_does_not_scroll(sign_in: SignIn, s
     for kind, at in (("touchStart", start), ("touchMove", middle((*start, *end))), ("touchMove", end), ("touchEnd", None)):
         points = [{"x": at[0], "y": at[1]}] if at else []
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        page.wait_for_timeout(60)  # a finger takes its time; moves of one frame are merged
     assert fields(page)[1:] == pytest.approx((x - 30, y - 20), abs=1.0)
     assert page.evaluate("scrollY") == before
     page.touchscreen.tap(*on_screen(page, 80, y - 20))
