@@ -341,10 +341,12 @@ class Node:
         return self.keys.signer(generation.id, "receipt")
 
     def receipt_keys(self) -> list[PublicKey]:
-        """Every key whose notices are to be believed, newest first: the next one is announced before it signs."""
-        believed = ("staged", "active", "draining", "retired")
-        roles = self.keys.roles(KeyPurpose.receipt, Suite.P256)
-        return [g.public_key for role in roles for g in reversed(self.keys.generations(role.id)) if g.status in believed]
+        """Every key whose notices are to be believed, newest first: the next one is announced before it signs, one that is in
+        other hands is not believed any more.
+        """
+        believed, lost = ("staged", "active", "draining", "retired"), self.rotation.compromised()
+        generations = [g for role in self.keys.roles(KeyPurpose.receipt, Suite.P256) for g in self.keys.generations(role.id)]
+        return [g.public_key for g in reversed(generations) if g.status in believed and g.id not in lost]
 
     def settle(self) -> None:
         """Number what is on record and waits, where no worker is there to do it: a node used by commands alone stays whole."""

@@ -130,3 +130,18 @@ def test_the_worker_sends_what_is_due_by_itself(service: Service, receiver: Rece
             ending.set()
             worker.join(30)
     assert not worker.is_alive()
+
+
+def test_the_key_set_announces_the_next_key_keeps_the_last_and_drops_one_in_other_hands(service: Service) -> None:
+    node, operator = service.node, service.node.actor(None)
+
+    def published() -> list[str]:
+        return [key["kid"] for key in httpx.get(f"{service.url}/.well-known/jwks.json").json()["keys"]]
+
+    old = node.keys.active_for("receipt")
+    new = node.keys.stage(old.role_id, actor=operator)
+    assert published() == [new.public_key.fingerprint, old.public_key.fingerprint]
+    node.keys.activate(new.id, actor=operator)
+    assert published() == [new.public_key.fingerprint, old.public_key.fingerprint]
+    node.compromise.declare(operator, old.id, reason="训练")
+    assert published() == [new.public_key.fingerprint]
