@@ -83,6 +83,9 @@ function moving(form, sheet, seal) {
 
   const at = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(sheet.getScreenCTM().inverse());
 
+  // touch-action on parts of an SVG does not reach every browser: a finger on the seal never scrolls the page
+  seal.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+
   let grip = null; // where in the seal it is held, in mm from its centre
   seal.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
