@@ -34,8 +34,8 @@ class Person:
 
     def __init__(self, browser: Any, service: Service, *, size: str = "desk", lang: str = "zh", scheme: str = "light") -> None:
         width, height = SIZES[size]
-        # Passkeys need a host name: localhost is one, 127.0.0.1 is not.
-        self.base = service.url.replace("127.0.0.1", "localhost")
+        # Under the node's own name: passkeys belong to it, and Chromium takes every name below localhost for this machine.
+        self.base = service.url.replace("127.0.0.1", f"{service.node.region}.localhost")
         self.service = service
         self.size = size
         self.scheme = scheme
@@ -60,6 +60,14 @@ class Person:
             accounts = self.service.node.accounts
             token = accounts.open_session(accounts.get(account)).token
             self.context.add_cookies([{"name": "xinyin_session", "value": token, "url": self.base, "httpOnly": True}])
+
+    def carry_passkey(self) -> None:
+        """Have an authenticator in the machine, as a person with a fingerprint reader has."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("WebAuthn.enable")
+        how = {"protocol": "ctap2", "transport": "internal", "automaticPresenceSimulation": True}
+        can = {"hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True}
+        session.send("WebAuthn.addVirtualAuthenticator", {"options": how | can})
 
     def go(self, path: str) -> Any:
         """Open a page; the answer."""

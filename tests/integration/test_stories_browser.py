@@ -201,6 +201,70 @@ def test_a_department_has_an_approval_sealed_returned_corrected_delivered_and_vo
         applicant.shot("stories/25-voided-verified")
 
 
+def enrol(officer: Person, admin: Person, name: str) -> None:
+    """An officer adds a passkey and puts it forward for approvals; the administrator (in training: the node) confirms it."""
+    officer.carry_passkey()
+    officer.go("/account")
+    officer.page.fill("#new-passkey [name=name]", name)
+    officer.page.click("#new-passkey button")
+    officer.page.wait_for_selector(f"#passkeys th:has-text('{name}')")
+    officer.go("/officer/approvals/keys")
+    officer.page.click("section:has(#with-passkey) button.button")
+    officer.page.wait_for_selector("[role=status]")
+    admin.go("/officer/approvals/keys")
+    confirm = admin.page.locator("table.list button.small >> text=确认属于此人")
+    if confirm.count():
+        confirm.first.click()
+        admin.page.wait_for_selector("[role=status]")
+    assert name in words(admin)
+
+
+def approve(officer: Person, request: str) -> None:
+    """An officer reads what will happen and approves it with the passkey."""
+    officer.go(request)
+    officer.page.click("[data-passkey=get]")
+    officer.page.wait_for_url("**done=*")
+
+
+def test_two_officers_change_a_key_step_by_step(someone: Callable[..., Any], service: Service) -> None:
+    cases = training.prepared(service.node)
+    assert cases is not None
+    with someone("officer") as first, someone("officer2") as second, someone("admin") as admin:
+        enrol(first, admin, "办公室指纹")
+        first.go("/account")
+        both(first, "31-account")
+        enrol(second, admin, "随身密钥")
+        second.go("/officer/approvals/keys")
+        both(second, "32-approval-keys")
+        first.go("/officer")
+        both(first, "33-expiring")
+        role = f"/officer/keys/{cases.role}"
+        first.go(role)
+        both(first, "34-key")
+        for number, verb in enumerate(["stage", "prove", "certify", "file", "activate"]):
+            first.go(role)
+            if first.page.locator("form[action$='/ask']").count():
+                first.page.click("form[action$='/ask'] button")
+                first.go(role)
+            waiting = first.page.locator(".next a[href^='/officer/approvals/']")
+            if waiting.count():
+                request = waiting.first.get_attribute("href")
+                if number == 0:
+                    first.go(request)
+                    both(first, "35-asked")
+                approve(first, request)
+                if number == 0:
+                    both(first, "36-one-of-two")
+                approve(second, request)
+                first.go(role)
+            first.page.click("form[action$='/step'] button")
+            first.page.wait_for_selector("main .alert.good")
+            both(first, f"37-{number + 1}-{verb}")
+        assert "第 2 代" in words(first)
+        first.go("/officer/approvals")
+        both(first, "38-approvals")
+
+
 def test_the_auditor_traces_a_document_and_finds_the_log_whole(
     someone: Callable[..., Any], service: Service, tmp_path: Path
 ) -> None:
