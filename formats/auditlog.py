@@ -94,6 +94,7 @@ class LogChecker:
         self._keys = keys
         self._approvals = ApprovalAuditor(origin.partition(".")[0], self.find)
         self._edge = merkle.CompactRange()
+        self._next = 0
         self._broken = False
         self._last: Checkpoint | None = None
 
@@ -108,13 +109,17 @@ class LogChecker:
 
     def leaf(self, seq: int, body: str, recorded_hash: str | None = None) -> None:
         """The next leaf. ``recorded_hash`` is the hash kept beside it, if any: it tells which leaf was edited."""
-        if seq != self._edge.size:
+        if seq > self._next:
+            missing = f"{self._next}" if seq == self._next + 1 else f"{self._next}–{seq - 1}"
             self.find(
-                "leaf-missing" if seq > self._edge.size else "leaf-repeated",
-                f"Leaf {self._edge.size} is missing: leaf {seq} stands in its place.",
-                f"缺少第 {self._edge.size} 号记录：该处为第 {seq} 号记录。",
-                self._edge.size,
+                "leaf-missing",
+                f"Leaf {missing} is missing: leaf {seq} stands in its place.",
+                f"缺少第 {missing} 号记录：该处为第 {seq} 号记录。",
+                self._next,
             )
+        elif seq < self._next:
+            self.find("leaf-repeated", f"Leaf {seq} is there twice.", f"第 {seq} 号记录重复出现。", seq)
+        self._next = seq + 1
         hashed = merkle.leaf_hash(body.encode("utf-8", "surrogatepass"))
         if recorded_hash is not None and hashed.hex() != recorded_hash:
             self.find(

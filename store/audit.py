@@ -249,6 +249,8 @@ class AuditLog:
             head = session.get(AuditHeadRow, self.region)
             last = self.last_checkpoint(session)
             if head is None or head.size == (last.size if last else 0):
+                if head is not None and last is not None and head.root != last.root:
+                    raise damaged(f"the {last.size} leaves are no longer those of the checkpoint signed over them")
                 self._keep_witness(last)
                 return None
             self._check_extends(session, head, last)
