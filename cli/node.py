@@ -93,11 +93,29 @@ def demo(
     return tell(STATE.home, pdfs or [])
 
 
+def _people(home: Path) -> list[Any]:
+    """Whether enough officers can approve steps on keys; nothing where there is no finished node."""
+    from ceremonies.config import NodeConfig
+    from ceremonies.node import Node
+    from crypto.errors import XinyinError
+
+    try:
+        if not NodeConfig.load(home).founded:
+            return []
+        node = Node.open(home)
+    except XinyinError:
+        return []
+    try:
+        return [node.approvals.health()]
+    finally:
+        node.close()
+
+
 def doctor() -> int:
     """检查从驱动到签名的每一环 / check the chain from driver to signature."""
     from hsm.doctor import checks
 
-    found: list[Any] = list(checks(STATE.home))
+    found: list[Any] = [*checks(STATE.home), *_people(STATE.home)]
     rows = [{"name": c.name, "ok": c.ok, "message": c.message, "message_zh": c.message_zh} for c in found]
 
     def human(console: Console) -> None:

@@ -148,9 +148,9 @@ def _of_token(session: Any, label: str | None) -> OfficerSigner:
     if label is not None:
         wanted[Attribute.LABEL] = label
     found = []
-    for one in session.get_objects(wanted):
+    for one in list(session.get_objects(wanted)):  # a token searches for one thing at a time
         private = {Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.ID: one[Attribute.ID]}
-        for key in session.get_objects(private):
+        for key in list(session.get_objects(private)):
             found.append((key, Certificate.parse(bytes(one[Attribute.VALUE]))))
     if len(found) != 1:
         raise NotFound(

@@ -51,6 +51,16 @@ class Evidence:
     document: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Health:
+    """One line of ``xinyin doctor``."""
+
+    ok: bool
+    message: str
+    message_zh: str
+    name: str = "officers"
+
+
 class ApprovalService:
     """Approvals of one region. Answers are plain dictionaries (:meth:`show` gives their shape).
 
@@ -392,6 +402,23 @@ class ApprovalService:
             if key.account_id == one.account_id and key.spki_sha256 == one.spki_sha256:
                 found.append(one.entry)
         return found
+
+    def health(self) -> Health:
+        """For ``xinyin doctor``: a quorum and one more must be able to approve, so that one lost key stops nothing."""
+        with self.db.read() as session:
+            there = self.keys.officers(session)
+        wanted = self.needed + 1
+        if there >= wanted:
+            return Health(True, f"{there} officers can approve steps on keys.", f"{there} 名密钥管理员可批准密钥操作。")
+        lacking = self.authoriser.mode == "production"
+        short, short_zh = ("", "") if lacking else (" Outside production that is no hindrance.", "非生产环境下不影响使用。")
+        return Health(
+            not lacking,
+            f"{there} of {wanted} officers can approve steps on keys: they enrol a passkey or a certificate, an administrator "
+            f"confirms it (docs/operating-keys.md).{short}",
+            f"可批准密钥操作的密钥管理员有 {there} 名，应有 {wanted} 名：请由其登记通行密钥或证书，并由系统管理员确认"
+            f"（见 docs/operating-keys.md）。{short_zh}",
+        )
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 

@@ -68,9 +68,9 @@ class QuorumGate:
         decision = self.approvals.authoriser.decide(who, action, resource, context)
         if not decision.allowed and approval is None and decision.closest == "keys-by-quorum":
             raise ApprovalNeeded(
-                f"{self.approvals.needed} officers must approve this step first: ask with `xinyin approval request`, or on the "
+                f"{self.approvals.needed} officers must approve this step first: ask with `xinyin key ask STEP ID`, or on the "
                 "officers' page, and name the approval.",
-                f"该步骤须先由 {self.approvals.needed} 名密钥管理员批准：请用 `xinyin approval request` 或在密钥管理页面申请，"
+                f"该步骤须先由 {self.approvals.needed} 名密钥管理员批准：请用 `xinyin key ask 步骤 编号` 或在密钥管理页面申请，"
                 "并指明批准编号。",
                 action=action,
                 subject=dict(subject),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +38,11 @@ ORIGIN, HOST = "http://310000.localhost:8310", "310000.localhost"
 ACTION, SUBJECT = "key.activate", {"role": "role_1", "key": "key_2"}
 STATEMENT = {"purpose": "seal_holder", "suite": "sm2", "number": 2, "status": "staged", "public_key_sha256": "ab" * 32}
 OTHER = {**STATEMENT, "public_key_sha256": "cd" * 32}
-ON_POSTGRESQL = {"test_two_officers_approve_and_the_step_happens_once", "test_an_officer_removed_meanwhile_counts_no_more"}
+ON_POSTGRESQL = {
+    "test_two_officers_approve_and_the_step_happens_once",
+    "test_an_officer_removed_meanwhile_counts_no_more",
+    "test_attack_an_approval_spent_by_several_at_once",
+}
 
 
 class Clock:
@@ -188,6 +193,28 @@ def test_attack_an_approval_replayed(world: World, officers: list[Officer]) -> N
         )
     with pytest.raises(ApprovalForOther):
         world.spend(again)
+
+
+def test_attack_an_approval_spent_by_several_at_once(world: World, officers: list[Officer]) -> None:
+    approval = world.ask()
+    for one in officers[:2]:
+        one.approve(world.approvals, approval)
+    ready, outcomes = threading.Barrier(4), []
+
+    def spend() -> None:
+        ready.wait()
+        try:
+            outcomes.append(world.spend(approval).count)
+        except ApprovalClosed:
+            outcomes.append(0)
+
+    threads = [threading.Thread(target=spend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [0, 0, 0, 2]
+    assert len(world.leaves("approval.used")) == 1
 
 
 def test_attack_a_passkey_proof_replayed_for_another_request(world: World, officers: list[Officer]) -> None:
