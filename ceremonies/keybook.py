@@ -79,11 +79,9 @@ class KeyBook:
             for r in self._node.ca.records(generation_id=one.id, limit=20)
         ]
         return {
-            **plain(one),
-            "status": str(one.state),
+            **shown(one),
             "status_en": STATES[str(one.state)][0],
             "status_zh": STATES[str(one.state)][1],
-            "public_key_sha256": one.public_key.fingerprint,
             "certificates": certificates,
             "running": self._rotation.running(one.id) if one.state in (KeyState.active, KeyState.draining) else 0,
             "compromised_since": shown_time(doubted) if doubted else None,
@@ -228,6 +226,11 @@ class KeyBook:
             next_ = version.number if version else (seal.version + 1 if seal else 1)
             return [_detail("Seal", "印章", seal.name if seal else "—"), _detail("Version", "版本", str(next_))]
         return [_detail("Key", "密钥", str(key.number)), _fingerprint(key)] if key else []
+
+
+def shown(one: Generation) -> dict[str, Any]:
+    """A key as plain JSON with its ``status``: what a step answers."""
+    return {**plain(one), "status": str(one.state), "public_key_sha256": one.public_key.fingerprint}
 
 
 def _target(role: KeyRole, generations: list[Generation]) -> Generation | None:

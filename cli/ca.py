@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from ceremonies.plain import plain
 from cli.output import emit, emit_list
+from cli.state import STATE
 from cli.support import opened, write_out
 from cli.verify import read_file
 
@@ -206,3 +208,48 @@ def crl(
         der = node.ca.crl(ca)
         write_out(out, der)
         emit({"id": ca, "status": "written", "bytes": len(der), "out": str(out)})
+
+
+@app.command("root-login")
+def root_login(
+    minutes: Annotated[int, typer.Option("--minutes", min=1, max=60, help="登录时长 / for how long")] = 15,
+) -> None:
+    """登录根 CA 令牌（PIN 从终端或标准输入读取），并签发到期的根吊销列表 / log the root token in and sign the roots' lists."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.publish")
+        pin = _read_pin()
+        node.keys.login_root(pin, seconds=minutes * 60)
+        report = node.ca.refresh()
+        emit({"id": node.region, "status": "incomplete" if report.failures else "done", "minutes": minutes, **plain(report)})
+    if report.failures:
+        raise typer.Exit(1)
+
+
+@app.command("root-logout")
+def root_logout() -> None:
+    """根 CA 令牌退出登录 / log the root token out before its time is over."""
+    with opened() as (node, actor):
+        node.authorise(actor, "ca.publish")
+        node.keys.login_root("", seconds=0)
+        emit({"id": node.region, "status": "logged-out"})
+
+
+def _read_pin() -> str:
+    """Typed at a terminal without an echo, else the first line of standard input: never an argument."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass(STATE.pick("根 CA 令牌 PIN：", "PIN of the root token: "))
+    return sys.stdin.readline().strip()
+
+
+@app.command("succeed-issuing")
+def succeed_issuing(
+    generation: Annotated[str, typer.Argument(metavar="GENERATION", help="已试签的新一代签发 CA 密钥 / staged and proved")],
+    approval: Annotated[str | None, typer.Option("--approval", help="多人共管的批准编号 / approval by the officers")] = None,
+) -> None:
+    """由根 CA 为新一代签发 CA 密钥签发证书（即轮换的取得证书一步）/ the root certifies the next issuing CA."""
+    from ceremonies.keybook import shown
+
+    with opened() as (node, actor):
+        emit(shown(node.rotation.certify(actor, generation, approval=approval)))

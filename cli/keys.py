@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ceremonies.plain import plain
 from cli.output import emit, emit_list
 from cli.state import STATE
 from cli.support import can_write, opened, write_out
@@ -26,7 +25,9 @@ ApprovalId = Annotated[str | None, typer.Option("--approval", help="多人共管
 
 
 def _done(found: Generation) -> None:
-    emit(plain(found))
+    from ceremonies.keybook import shown
+
+    emit(shown(found))
 
 
 @app.command("list")

@@ -103,6 +103,12 @@ class LocalCustodian:
     def refresh(self, generation_id: str) -> None:
         self._known.pop(generation_id, None)
 
+    def lend_pin(self, token: str, pin: str, seconds: float) -> None:
+        """See :meth:`hsm.tokenhost.TokenHost.lend_pin`; the root's token only, the other one is always logged in."""
+        if token != self.config.root_token:
+            raise BadInput("Only the root CA's token is logged in by hand.", "只有根 CA 的令牌需要手工登录。", token=token)
+        self.host.lend_pin(token, pin, seconds)
+
     def sign(self, generation_id: str, message: bytes, scheme: str, use: Use) -> bytes:
         """Check, write down, sign, verify.
 

@@ -111,6 +111,10 @@ class Custodian(Protocol):
         """Forget what is remembered of a generation: its state changed."""
         ...
 
+    def lend_pin(self, token: str, pin: str, seconds: float) -> None:
+        """Let the root CA's token be used for a while with a PIN that an officer typed; no seconds: forget it."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """``{"pid", "library", "token", "model", "profile", "stand_in"}``"""
         ...

@@ -433,6 +433,15 @@ class KeyService:
         """
         self.signer(generation_id, "probe").sign(rules.PROBE_PREFIX + secrets.token_bytes(16))
 
+    def login_root(self, pin: str, *, seconds: float) -> None:
+        """Log the root CA's token in with a PIN that somebody typed, for ``seconds`` (an hour at most); 0 logs it out.
+
+        The signer keeps the PIN in memory and tries it at once. Where no signer runs it ends with this process.
+
+        :raises PinRefused: the token does not take it
+        """
+        self.custodian.lend_pin(self._tokens[1], pin, seconds)
+
     def use_counts(self, generation_id: str) -> dict[str, int]:
         """How often the key was used for what needs no intent, by word (about a second behind)."""
         with self.db.read() as session:

@@ -185,6 +185,11 @@ class SignerServer:
             return self._custodian.status()
         if operation == "examine":
             return self._custodian.examine()
+        if operation == "lend-pin":
+            token, pin, seconds = request.get("token"), request.get("pin"), request.get("seconds")
+            if not isinstance(token, str) or not isinstance(pin, str) or not isinstance(seconds, int | float):
+                raise _bad_request()
+            return self._custodian.lend_pin(token, pin, float(seconds))
         if not isinstance(generation, str):
             raise _bad_request()
         if operation == "sign":
@@ -259,6 +264,9 @@ class SignerClient:
 
     def refresh(self, generation_id: str) -> None:
         self._call({"op": "refresh", "generation": generation_id})
+
+    def lend_pin(self, token: str, pin: str, seconds: float) -> None:
+        self._call({"op": "lend-pin", "token": token, "pin": pin, "seconds": seconds})
 
     def status(self) -> dict[str, Any]:
         return dict(self._call({"op": "status"}))
@@ -399,6 +407,9 @@ class Custody:
 
     def refresh(self, generation_id: str) -> None:
         self._run(lambda custodian: custodian.refresh(generation_id))
+
+    def lend_pin(self, token: str, pin: str, seconds: float) -> None:
+        self._run(lambda custodian: custodian.lend_pin(token, pin, seconds))
 
     def status(self) -> dict[str, Any]:
         return self._run(lambda custodian: custodian.status())

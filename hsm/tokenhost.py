@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,6 +23,10 @@ from hsm.pkcs11lib import has_os_locking, open_library
 from hsm.tokenslot import TokenSlot
 
 _STAND_INS = ("softhsm", "development", "dev-not-an-hsm", "xinyin", "swtpm", "sw   tpm", "simulator", "emulator", "test token")
+
+
+MAX_LENT_S = 3600.0
+"""The longest that a PIN which somebody typed is kept in memory."""
 
 
 def stand_in_words(*names: str) -> str | None:
@@ -79,11 +84,13 @@ class TokenHost:
         # Fresh, because a library that some earlier home left initialised would still serve that home's store.
         self._library = open_library(config.library, fresh=config.is_softhsm_based)
         self._slots = {
-            label: TokenSlot(self._library, label, partial(read_pin, config, label), config.sessions)
+            label: TokenSlot(self._library, label, partial(self._pin, label), config.sessions)
             for label in (config.main_token, config.root_token)
         }
         self._root_lock = threading.RLock()
         self._making = threading.Lock()
+        self._lent: dict[str, tuple[str, float]] = {}
+        """PINs that officers typed, and until when (monotonic) they may be used; in memory only."""
         self._software: dict[str, SoftwareKey] = {}
         if config.mode == "production":
             try:
@@ -92,8 +99,34 @@ class TokenHost:
                 self.close()
                 raise
 
+    def _pin(self, label: str) -> str:
+        pin, until = self._lent.get(label, ("", 0.0))
+        if time.monotonic() < until:
+            return pin
+        self._lent.pop(label, None)
+        return read_pin(self.config, label)
+
+    def lend_pin(self, label: str, pin: str, seconds: float) -> None:
+        """Let a token whose PIN lies in no file be used for a while; the PIN is tried at once. No seconds: forget it.
+
+        :raises PinRefused: the token does not take it
+        """
+        slot = self.slot(label)
+        with self._root_lock:
+            slot.logout()
+            self._lent.pop(label, None)
+            if seconds > 0:
+                self._lent[label] = (pin, time.monotonic() + min(seconds, MAX_LENT_S))
+                try:
+                    with self._visit(label):
+                        slot.login()
+                except BaseException:
+                    self._lent.pop(label, None)
+                    raise
+
     def close(self) -> None:
         """Log out everywhere and finalise the library."""
+        self._lent.clear()
         for slot in self._slots.values():
             slot.logout()
         with suppress(p11.PKCS11Error):

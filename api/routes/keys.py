@@ -14,6 +14,7 @@ from api.auth import Caller, node_of
 from api.routes.common import KNOWN, Cursor, Limit, Moment, errors
 from api.schemas import Open, Page
 from ceremonies.drill import Drill
+from ceremonies.keybook import shown
 from ceremonies.plain import plain
 from crypto.errors import BadInput
 from formats.x509 import to_pem
@@ -221,7 +222,7 @@ def certificate_request(request: Request, actor: Caller, generation_id: str) -> 
 )
 def take_step(request: Request, actor: Caller, generation_id: str, step: Step, wish: StepWish) -> Any:
     """Steps out of their order are refused with the one that comes first; one that was taken already changes nothing."""
-    return JSONResponse(plain(take(request, actor, generation_id, step, wish)))
+    return JSONResponse(shown(take(request, actor, generation_id, step, wish)))
 
 
 def take(request: Request, actor: Caller, generation_id: str, step: str, wish: StepWish) -> Any:
@@ -261,7 +262,7 @@ def plan(request: Request, actor: Caller, role_id: str) -> Any:
 )
 def stage(request: Request, actor: Caller, role_id: str, wish: Stage) -> Any:
     """In its token; the one that is staged already is given back."""
-    return JSONResponse(plain(node_of(request).rotation.stage(actor, role_id, approval=wish.approval)), 201)
+    return JSONResponse(shown(node_of(request).rotation.stage(actor, role_id, approval=wish.approval)), 201)
 
 
 def _pem(text: str | None) -> bytes | None:
