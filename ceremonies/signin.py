@@ -33,7 +33,8 @@ def provider(node: Node) -> OidcService | None:
     from people.oidc import OidcSettings
 
     web = _Web(node.home, {key: table.pop(key) for key in ("hosts", "ca_file") if key in table}, str(table.get("issuer", "")))
-    return node.accounts.oidc(OidcSettings.from_table(table, lambda name: _read(node.home, name)), web)
+    settings = OidcSettings.from_table(table, lambda name: _read(node.home, name))
+    return node.accounts.oidc(settings, web)
 
 
 class _Web:

@@ -13,7 +13,22 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import accounts, applications, approvals, audit, ca, keys, licences, node, notices, policy, seals, trust, watching
+from cli import (
+    accounts,
+    applications,
+    approvals,
+    audit,
+    ca,
+    keys,
+    licences,
+    node,
+    notices,
+    people,
+    policy,
+    seals,
+    trust,
+    watching,
+)
 from cli import verify as verify_command
 from cli.state import STATE, default_home, default_lang
 from cli.usage import in_chinese, in_english
@@ -74,6 +89,7 @@ def _globals(
 
 
 node.register(app)
+people.register(accounts.app)
 verify_command.register(app)
 for _name, _module in (
     ("seal", seals.seal_app),
@@ -86,6 +102,8 @@ for _name, _module in (
     ("trust", trust.app),
     ("audit", audit.app),
     ("account", accounts.app),
+    ("department", people.departments_app),
+    ("delegation", people.delegations_app),
     ("policy", policy.app),
     ("subscription", notices.app),
     ("event", notices.event_app),
