@@ -15,7 +15,7 @@ import pytest
 
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
-from seals.schemas import ApplicationNeeded
+from seals.schemas import ApplicationNeeded, NoSuchSeal
 from seals.sealing import Placement
 from tests.integration.seals_world import APPROVAL, APPROVALS, staff
 from tests.integration.seals_world import World as Node
@@ -100,14 +100,21 @@ def test_a_certificate_with_the_esid_of_a_seal_whose_key_it_has_not_is_refused()
 
 
 def test_a_department_cannot_sign_off_the_use_of_anothers_seal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Another department's seal is not even known to whoever applies; an application for one's own cannot be lent to it."""
     node = Node(tmp_path_factory.mktemp("node"))
     seal = node.seal()
+    own = node.seal("云江市行政审批局", owner_uscc=APPROVALS)
     handler, signer = (staff(f"account_{role}", role, department=APPROVALS) for role in ("handler", "signer_off"))
     keeper = staff("account_keeper", "seal_keeper")
-    digest = hashlib.sha256(APPROVAL).hexdigest()
-    put = node.seals.applications.submit(
-        handler, purpose="use-seal", department=APPROVALS, seal_id=seal["id"], document_sha256=digest, matter="A-118"
-    )
+    wish = {
+        "purpose": "use-seal",
+        "department": APPROVALS,
+        "document_sha256": hashlib.sha256(APPROVAL).hexdigest(),
+        "matter": "A-118",
+    }
+    with pytest.raises(NoSuchSeal):
+        node.seals.applications.submit(handler, seal_id=seal["id"], **wish)
+    put = node.seals.applications.submit(handler, seal_id=own["id"], **wish)
     node.seals.applications.sign_off(signer, put["id"])
     with pytest.raises(ApplicationNeeded):
         node.seals.apply(keeper, APPROVAL, seal_id=seal["id"], placement=Placement(2, 137, 175), application=put["id"])
