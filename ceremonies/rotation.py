@@ -24,6 +24,7 @@ from formats.dates import shown_time
 from formats.x509 import Certificate, Subject
 from hsm.schemas import Generation, KeyPurpose, KeyRole, KeyState
 from policies.limits import DISTRIBUTION, DRAIN
+from store.crashpoints import crash_point
 from store.db import utc_now
 from store.ids import new_id
 from store.models import IntentRow
@@ -297,9 +298,11 @@ class Rotation:
         row = self.step_rows(generation.id).get(step)
         if row is None:
             self._begin(actor, generation, step, approval, said)
+            crash_point("rotation.step-begun")
         elif row.done_at is not None:
             return generation
         facts = work()
+        crash_point("rotation.step-worked")
 
         def finish(session: Session) -> None:
             kept = session.scalars(

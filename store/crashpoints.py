@@ -24,6 +24,8 @@ CRASH_POINTS: Final = (
     "intent.committed",  # committed; the caller has not been answered
     "application.uncommitted",  # an act on an application written with its leaf, not committed
     "application.document-sealed",  # one of its documents sealed and committed, the others not begun
+    "rotation.step-begun",  # a step of a key's rotation is on record with its approval; nothing is done yet
+    "rotation.step-worked",  # it is done; no row says so yet
     "audit.numbered-uncommitted",  # leaves numbered, not committed
     "audit.numbered",  # committed; the checkpoint is not signed yet
     "audit.checkpoint-signed",  # signed; no row holds it yet
