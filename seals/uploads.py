@@ -137,9 +137,12 @@ class Uploads:
         return self.save(replace(upload, documents=documents, values=_renumbered(upload.values, n)))
 
     def save(self, upload: Upload) -> Upload:
-        """Keep what was filled in."""
+        """Keep what was filled in. :raises NoSuchUpload: it was handed in or given up a moment ago"""
         described = {**vars(upload), "documents": [vars(one) for one in upload.documents]}
-        _write(self.directory / upload.id / "draft.json", json.dumps(described, ensure_ascii=False).encode())
+        try:
+            _write(self.directory / upload.id / "draft.json", json.dumps(described, ensure_ascii=False).encode())
+        except FileNotFoundError as exc:
+            raise NoSuchUpload from exc
         return upload
 
     def get(self, account: str, upload_id: str) -> Upload:

@@ -28,6 +28,8 @@ function dress() {
   if (seal) moving(form, sheet, seal);
   const wanted = sheet.querySelector(".seal:not(.away), .mark, .stamp-part");
   if (wanted) bring(form.querySelector(".desk-top"), wanted);
+  const current = form.querySelector(".pages [aria-current]");
+  if (current) bring(form.querySelector(".pages"), current);
   exchanging(form);
 }
 
@@ -194,44 +196,19 @@ function exchanging(form) {
     const next = page.querySelector("[data-placing]");
     if (answer.redirected || !next) { location.assign(answer.redirected ? answer.url : location.href); return; }
     const scrolled = form.querySelector(".pages").scrollTop;
+    const typed = since(body);
     document.querySelector("main").replaceWith(document.adoptNode(page.querySelector("main")));
-    // -- upload
-
-function uploading(form) {
-  const bar = form.querySelector("progress");
-  const say = form.querySelector("[role=status]");
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const request = new XMLHttpRequest();
-    const button = form.querySelector("button");
-    button.disabled = true;
-    bar.hidden = false;
-    say.textContent = form.dataset.sending;
-    request.upload.onprogress = (sent) => {
-      if (!sent.lengthComputable) return;
-      bar.max = sent.total;
-      bar.value = sent.loaded;
-      if (sent.loaded === sent.total) { bar.removeAttribute("value"); say.textContent = form.dataset.looking; }
-    };
-    request.onload = () => {
-      const next = new DOMParser().parseFromString(request.responseText, "text/html").querySelector("main");
-      if (!next || /\/draft_\w+$/.test(request.responseURL)) { location.assign(request.responseURL); return; }
-      document.querySelector("main").replaceWith(document.adoptNode(next));
-      dress();
-      scrollTo(0, 0);
-      document.dispatchEvent(new Event("xinyin:page"));
-    };
-    request.onerror = () => { button.disabled = false; bar.hidden = true; say.textContent = form.dataset.failed; };
-    request.open("POST", form.action);
-    request.setRequestHeader("Accept", "text/html");
-    request.send(new FormData(form));
-  });
-}
-
-dress();
     document.querySelector(".pages").scrollTop = scrolled;
+    for (const [name, value] of typed) if (next.elements[name]) next.elements[name].value = value;
+    dress();
     refocus(mark);
     document.dispatchEvent(new Event("xinyin:page"));
+  }
+
+  // What was typed while the answer was on its way is not lost.
+  function since(body) {
+    const plain = [...form.elements].filter((one) => one.name && ["text", "textarea", "select-one"].includes(one.type));
+    return plain.filter((one) => one.value !== body.get(one.name)).map((one) => [one.name, one.value]);
   }
 
   function refocus(mark) {

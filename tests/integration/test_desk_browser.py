@@ -312,6 +312,16 @@ def test_without_javascript_everything_is_done_by_forms(sign_in: SignIn, service
     assert middle(red_box(sealed, 2, tmp_path)) == pytest.approx((60, 120.5), abs=WITHIN_MM)
 
 
+def test_what_is_typed_while_the_page_is_renewed_is_kept(sign_in: SignIn, service: Service) -> None:
+    page = sign_in("handler")
+    upload(page, service, ("approval.pdf", APPROVAL))
+    page.route("**/desk/new/draft_*", lambda route: (page.wait_for_timeout(300), route.continue_()))
+    page.select_option("[name=matter]", "approval-reply")
+    page.fill("[name=title]", "边等边写的标题")
+    page.wait_for_selector(".steps-line:has-text('审核')")
+    assert page.input_value("[name=title]") == "边等边写的标题"
+
+
 def test_what_should_be_looked_at_is_said_and_shown(sign_in: SignIn, service: Service) -> None:
     page = sign_in("handler")
     draft = office_document("申请人：\\_\\_\\_\\_\\_\\_\\_\\_", organ="云江市公安局", after="#pagebreak() #pagebreak()")

@@ -67,6 +67,13 @@ def test_only_so_many_drafts(uploads: Uploads, monkeypatch: pytest.MonkeyPatch) 
     uploads.create("a", [("a.pdf", b"three")])
 
 
+def test_what_was_handed_in_meanwhile_is_not_written_again(uploads: Uploads) -> None:
+    made = uploads.create("a", [("a.pdf", b"one")])
+    uploads.discard(made)
+    with pytest.raises(NoSuchUpload):
+        uploads.save(made)
+
+
 def test_a_damaged_draft_is_not_there(uploads: Uploads) -> None:
     made = uploads.create("a", [("a.pdf", b"one")])
     (uploads.directory / made.id / "draft.json").write_text("{")
