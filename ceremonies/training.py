@@ -19,6 +19,7 @@ from typing import Any
 from ceremonies import training_desk
 from ceremonies.forgery import forge, tampered
 from ceremonies.node import Node
+from ceremonies.practice import practice_approval
 from ceremonies.sample import APPROVER, EXAMPLES, REGISTRAR, sample_seal
 from crypto.errors import Forbidden
 from crypto.suites import Suite
@@ -149,8 +150,11 @@ def _licences(node: Node, cases: Cases, home: Path) -> None:
 
 
 def _officers(node: Node) -> tuple[str, str]:
-    """The approval bureau's RSA seal key, and another officer's wish to make the next one; the same wish is asked once."""
+    """The approval bureau's RSA seal key, and another officer's wish to make the next one, which a third has approved; the
+    same wish is asked once.
+    """
     seal, _ = sample_seal(node, APPROVER)
     role = next(one for one in node.keys.roles(KeyPurpose.seal_holder) if one.suite is Suite.RSA and seal["es_id"] in one.name)
     asked = node.rotation.ask(node.accounts.get("officer2"), "stage", role.id)
+    practice_approval(node, "officer3", asked["id"])
     return role.id, str(asked["id"])
