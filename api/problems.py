@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from crypto.errors import XinyinError
@@ -140,6 +141,15 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
             ),
         )
 
+    def unfit(request: Request, exc: Exception) -> Response:
+        found = problem(
+            400,
+            "bad-input",
+            "Something in the request cannot be kept: too long, or with characters that no text has. Check it.",
+            "请求中有内容无法保存：过长，或含有文本中不应出现的字符；请检查后再试。",
+        )
+        return answer(request, found)
+
     def unknown(request: Request, exc: Exception) -> Response:
         number = secrets.token_hex(4)
         log.error("%s %s: internal error %s", request.method, request.url.path, number, exc_info=exc)
@@ -157,4 +167,5 @@ def install(app: FastAPI, page: Callable[[Request, Problem], Response]) -> None:
     app.add_exception_handler(XinyinError, known)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(DataError, unfit)  # PostgreSQL is stricter than SQLite about lengths and NUL
     app.add_exception_handler(Exception, unknown)

@@ -46,9 +46,12 @@ def create(
     display_name: Annotated[str | None, typer.Option("--display-name", help="姓名 / the person's name")] = None,
     system: Annotated[bool, typer.Option("--system", help="业务系统（令牌或密钥）/ a system, with tokens or keys")] = False,
     password_stdin: Stdin = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="仅用统一认证或通行密钥登录 / sign-in service or passkey only")
+    ] = False,
 ) -> None:
     """建立账户 / create an account."""
-    password, made = (None, False) if system else _password(password_stdin)
+    password, made = (None, False) if system or no_password else _password(password_stdin)
     with opened() as (node, actor):
         node.authorise(actor, "people.create")
         account = node.accounts.create(

@@ -15,6 +15,8 @@ from cli.state import STATE
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ceremonies.node import Node
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -94,7 +96,10 @@ def demo(
 
 
 def _people(home: Path) -> list[Any]:
-    """Whether enough officers can approve steps on keys; nothing where there is no finished node."""
+    """Whether enough officers can approve steps on keys, and whether the OpenID provider, if there is one, can be used.
+
+    Nothing where there is no finished node.
+    """
     from ceremonies.config import NodeConfig
     from ceremonies.node import Node
     from crypto.errors import XinyinError
@@ -106,9 +111,22 @@ def _people(home: Path) -> list[Any]:
     except XinyinError:
         return []
     try:
-        return [node.approvals.health()]
+        return [node.approvals.health(), *_provider(node)]
     finally:
         node.close()
+
+
+def _provider(node: Node) -> list[Any]:
+    from crypto.errors import XinyinError
+    from hsm.doctor import Check
+
+    try:
+        if node.oidc is None:
+            return []
+        found = node.oidc.look()
+    except XinyinError as exc:
+        return [Check("sign-in service", False, exc.message, exc.message_zh)]
+    return [Check("sign-in service", True, f"{found} answers.", f"{found} 应答正常。")]
 
 
 def doctor() -> int:

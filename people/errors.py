@@ -189,3 +189,9 @@ class ProviderUnavailable(Unavailable):
     """The OpenID provider does not answer sensibly."""
 
     code = "provider-unavailable"
+
+
+class SignInAgain(Forbidden):
+    """The person signed in too long ago for this."""
+
+    code = "sign-in-again"

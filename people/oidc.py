@@ -116,6 +116,10 @@ class OidcService(Room):
         self._metadata: tuple[datetime, dict[str, Any]] | None = None
         self._keys: jwk.KeySet | None = None
 
+    def look(self) -> str:
+        """The issuer, if its metadata can be had and do. :raises ProviderUnavailable: they do not"""
+        return str(self._provider()["issuer"])
+
     def begin(self, origin: str) -> tuple[str, str]:
         """``(where to send the browser, ticket)``; the ticket goes into a cookie and ends this sign-in once.
 

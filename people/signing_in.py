@@ -16,13 +16,14 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy.orm import Session
 
-from people.errors import BadCredentials, NoSuchSession, SignInLocked
+from people.errors import BadCredentials, NoSuchSession, SignInAgain, SignInLocked
 from people.models import AccountRow, SessionRow, SignInFailureRow
 from people.room import Room, account_of, bad_account, digest
 from people.schemas import Account, OpenSession, SignedIn
 from store.ids import new_id
 
 PASSWORD_LENGTH = (12, 256)
+FRESH = timedelta(minutes=30)
 _SEEN_EVERY = timedelta(minutes=1)
 
 
@@ -108,6 +109,20 @@ class SigningIn(Room):
                 lambda session: session.execute(sa.update(SessionRow).where(SessionRow.token_digest == key).values(seen_at=now))
             )
         return result
+
+    def need_fresh(self, token: str) -> None:
+        """For what would outlast a stolen session: the person signed in a short while ago.
+
+        :raises SignInAgain: that was too long ago
+        """
+        with self.db.read() as session:
+            row = session.get(SessionRow, digest(token))
+        if row is None or row.created_at + FRESH < self._now():
+            minutes = FRESH // timedelta(minutes=1)
+            raise SignInAgain(
+                f"For this you must have signed in within the last {minutes} minutes; sign out, sign in again and repeat it.",
+                f"此操作须在登录后 {minutes} 分钟内进行；请退出并重新登录后再操作。",
+            )
 
     def sign_out(self, token: str) -> None:
         """End a session; ending one that is over is no error."""

@@ -47,6 +47,7 @@ def passkey_options(
     """What the browser needs to make a passkey."""
     mine = signed_in(session)
     demand(mine.csrf, x_csrf_token)
+    node_of(request).accounts.need_fresh(mine.token)  # a passkey outlasts the session that it was added in
     passkeys = node_of(request).accounts.passkeys
     passkeys.check_origin(origin_of(request))
     options, ticket = passkeys.begin_enrolment(mine.account)

@@ -162,3 +162,23 @@ def test_the_administrator_s_commands(service: Service) -> None:
     )
     refused = xinyin(service, "--as", "handler", "account", "disable", "cli.deputy", status=1)
     assert refused["error"]["code"] == "not-allowed"
+
+
+def test_what_the_database_cannot_keep_is_bad_input_and_no_failure() -> None:
+    """PostgreSQL refuses NUL and what is too long for its column; SQLite takes both."""
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+    from sqlalchemy.exc import DataError
+
+    from api import problems
+
+    app = FastAPI()
+    problems.install(app, lambda request, found: problems.respond(found))
+
+    @app.get("/")
+    def route() -> None:
+        raise DataError("insert", {}, Exception("value too long"))
+
+    answer = TestClient(app).get("/")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-input")
+    assert "too long" not in answer.json().get("values", {})

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 
-from people.errors import BadPasskey, NoSuchPasskey, PasskeyRefused, TicketOver, WrongOrigin
+from people.errors import BadPasskey, NoSuchPasskey, PasskeyRefused, SignInAgain, TicketOver, WrongOrigin
 from people.schemas import Account
 from people.service import AccountService
 from store.audit import AuditLog
@@ -176,6 +176,16 @@ def test_what_no_browser_sends_is_refused_in_words(people: AccountService, offic
     _, ticket = people.passkeys.begin_enrolment(officer)
     with pytest.raises(BadPasskey):
         people.passkeys.finish_enrolment(officer, ticket, given, name="钥匙", origin=ORIGIN)
+
+
+def test_a_session_opened_long_ago_adds_no_passkey(people: AccountService, officer: Account) -> None:
+    token = people.open_session(officer).token
+    people.need_fresh(token)
+    people._now = lambda: Clock.now + timedelta(minutes=31)
+    with pytest.raises(SignInAgain):
+        people.need_fresh(token)
+    with pytest.raises(SignInAgain):
+        people.need_fresh("nobody's")
 
 
 def test_people_are_called_by_their_names(people: AccountService, officer: Account) -> None:
