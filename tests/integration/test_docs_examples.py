@@ -15,11 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from ceremonies.config import FILE
 from ceremonies.sample import APPROVER, sample_uscc
 from ceremonies.watch_config import watch_configs
 from ceremonies.watching import WatchedFolder
+from records.models import DeliveryRow
+from store.models import EventRow
 from tests.node_home import EXAMPLES, REGION, Service, founded_home, serving
 from verify.service import verify_bytes
 
@@ -113,6 +116,19 @@ def _courier(service: Service, ending: threading.Event) -> None:
         service.node.courier.work()
 
 
+def _settled(service: Service, seconds: float = 60) -> None:
+    """Wait until every event was handed out and every notice taken."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with service.node.db.read() as session:
+            new = session.scalar(sa.select(sa.func.count()).where(EventRow.seq.is_(None)))
+            waiting = session.scalar(sa.select(sa.func.count()).where(DeliveryRow.status == "waiting"))
+        if not new and not waiting:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{new} events and {waiting} notices are still waiting")
+
+
 @pytest.fixture(scope="module")
 def followed(reader: Reader) -> Reader:
     """The page from its beginning to its end."""
@@ -128,7 +144,7 @@ def followed(reader: Reader) -> Reader:
         else:
             reader.run(language, text)
     assert receiver is not None
-    time.sleep(1)
+    _settled(reader.service)
     receiver.terminate()
     reader.output.append(receiver.communicate(timeout=20)[0])
     return reader
