@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from api import training
+from ceremonies.training import Cases
 from tests.node_home import Service
 from tests.npm_packages import node_modules
 
@@ -60,6 +62,13 @@ class Person:
             accounts = self.service.node.accounts
             token = accounts.open_session(accounts.get(account)).token
             self.context.add_cookies([{"name": "xinyin_session", "value": token, "url": self.base, "httpOnly": True}])
+
+    def learn(self, door: str | None, cases: Cases) -> None:
+        """Be behind a door of the training from now on, or behind none."""
+        self.context.clear_cookies(name=training.COOKIE)
+        if (found := training.door(door or "")) is not None:
+            value = training.Progress(found, cases.set, frozenset()).cookie()
+            self.context.add_cookies([{"name": training.COOKIE, "value": value, "url": self.base}])
 
     def carry_passkey(self) -> None:
         """Have an authenticator in the machine, as a person with a fingerprint reader has."""

@@ -10,12 +10,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ceremonies import training
+from formats.dates import BEIJING
 from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
 from tests.node_home import EXAMPLES, Service, founded_home, serving
 
@@ -263,6 +265,113 @@ def test_two_officers_change_a_key_step_by_step(someone: Callable[..., Any], ser
         assert "第 2 代" in words(first)
         first.go("/officer/approvals")
         both(first, "38-approvals")
+
+
+def test_whoever_is_away_has_somebody_sign_off_and_the_administrator_keeps_the_accounts(
+    someone: Callable[..., Any], service: Service
+) -> None:
+    cases = training.prepared(service.node)
+    assert cases is not None
+    reviewer = service.node.accounts.get("reviewer")
+    with someone("signer") as signer:
+        signer.carry_passkey()
+        signer.go("/account")
+        signer.page.fill("#new-passkey [name=name]", "我的手机")
+        signer.page.click("#new-passkey button")
+        signer.page.wait_for_selector("#passkeys th:has-text('我的手机')")
+        signer.page.select_option("[name=to]", reviewer.id)
+        signer.page.fill("[name=until]", (datetime.now(BEIJING) + timedelta(days=7)).date().isoformat())
+        signer.page.fill("form[action='/account/delegations'] [name=reason]", "出差")
+        signer.page.click("form[action='/account/delegations'] button.button:not(.quiet)")
+        signer.page.wait_for_selector("#delegations table.list")
+        both(signer, "40-account")
+        signer.page.click("header form button")
+        signer.go("/signin")
+        both(signer, "41-sign-in")
+        signer.page.click("[data-passkey=get]")
+        signer.page.wait_for_selector("header form[action='/signout']")
+    with someone("reviewer") as deputy:
+        deputy.go(f"/desk/{cases.applications['waiting']}")
+        deputy.page.click("button[value=sign-off]")
+        deputy.page.wait_for_selector("main .alert.good")
+        both(deputy, "42-signed-off-for-another")
+        assert "样本 审核人 代 样本 签发人" in deputy.page.inner_text(".events")
+    with someone("admin") as admin:
+        admin.go("/people")
+        both(admin, "43-people")
+        admin.go("/people/new")
+        admin.page.fill("[name=display_name]", "样本 新来的")
+        admin.page.fill("[name=name]", "xinlai")
+        admin.page.check("[name=role][value=handler]")
+        both(admin, "44-new-account")
+        admin.page.fill("[name=display_name]", "样本 新来的")
+        admin.page.fill("[name=name]", "xinlai")
+        admin.page.check("[name=role][value=handler]")
+        admin.page.click("form[action='/people/new'] button.button:not(.quiet)")
+        admin.page.wait_for_selector("main .alert.good")
+        admin.shot("stories/45-password-shown-once")
+        admin.go("/people?q=xinlai")
+        admin.page.click("table.list tbody th a")
+        both(admin, "45-somebody")
+        admin.go(f"/people/{reviewer.id}/hand-over")
+        both(admin, "46-hand-over")
+        admin.go("/people/departments")
+        both(admin, "47-departments")
+        admin.go("/people/delegations")
+        both(admin, "48-delegations")
+
+
+def test_a_new_user_goes_through_the_signers_door_to_the_end(someone: Callable[..., Any], service: Service) -> None:
+    training.prepare(service.node, fresh=True)
+    with someone(size="phone") as signer:
+        signer.go("/")
+        both(signer, "60-doors")
+        signer.page.click("li:has(h2:text-is('签发人')) button")
+        both(signer, "61-signer")
+        signer.page.click(".tasks .current a.button")
+        both(signer, "62-sign-off")
+        signer.page.click("button[value=sign-off]")
+        signer.page.wait_for_selector("main .alert.good")
+        assert "已完成 1 步" in signer.page.get_attribute(".strip .dots", "aria-label")
+        signer.page.click(".strip p:last-child a")
+        assert "空白" in words(signer), "what nobody filled in is pointed out"
+        both(signer, "63-unfilled")
+        signer.page.fill("[name=note]", "第一行、日期和电话都没有填")
+        signer.page.click("button[value=return]")
+        signer.page.wait_for_selector("main [role=status]")
+        signer.page.click(".strip p:last-child a")
+        signer.page.click("text=作废或更正")
+        both(signer, "64-void")
+        signer.page.fill("[name=reason]", "盖错了文件")
+        signer.page.click("button.danger")
+        signer.page.wait_for_selector(".strip >> text=三步都走完了")
+        both(signer, "65-done")
+
+
+LOOKED_AT = {
+    "handler": ("/desk", "/desk/new", "/account"),
+    "keeper": ("/register",),
+    "officer": ("/officer", "/officer/approvals", "/officer/keys/{role}"),
+    "auditor": ("/audit", "/audit/log", "/audit/trace?id={sealed}"),
+    "admin": ("/people", "/people/departments"),
+}
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme", "lang"), [("phone", "light", "zh"), ("phone", "dark", "en"), ("desk", "dark", "zh")]
+)
+def test_the_same_pages_on_a_telephone_and_by_night(
+    someone: Callable[..., Any], service: Service, size: str, scheme: str, lang: str
+) -> None:
+    cases = training.prepared(service.node)
+    assert cases is not None
+    for account, paths in LOOKED_AT.items():
+        with someone(account, size=size, scheme=scheme, lang=lang) as person:
+            for path in paths:
+                person.go(path.format(role=cases.role, sealed=cases.applications["sealed"]))
+                assert person.fits(), path
+                name = re.sub(r"_\w+|\{\w+\}|[^a-z]+", "-", path).strip("-")
+                person.shot(f"stories/70-{account}-{name}")
 
 
 def test_the_auditor_traces_a_document_and_finds_the_log_whole(
