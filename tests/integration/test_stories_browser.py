@@ -59,8 +59,8 @@ def both(person: Person, name: str) -> None:
         person.page.reload()
         assert person.page.get_attribute("html", "lang") == {"zh": "zh-CN", "en": "en"}[lang]
         assert person.fits(), name
-        assert person.violations() == [], name
         person.shot(f"stories/{name}")
+    assert person.violations() == [], name
 
 
 def words(person: Person) -> str:
