@@ -29,7 +29,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def home() -> Path:
-    return founded_home("cli-approvals")
+    return founded_home("approvals")
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_an_officer_signs_with_a_token_of_her_own(run: Run, role: str, tmp_path:
         assert done.returncode == 0, done.stdout + done.stderr
         return tmp_path / f"{name}.p7s"
 
-    node = Node.open(founded_home("cli-approvals"))
+    node = Node.open(founded_home("approvals"))
     try:
         account = node.accounts.get("officer3")
         proof = offline(node.approvals.keys.challenge(account, token.der), "proof").read_bytes()
