@@ -87,6 +87,14 @@ def receipt_keys(request: Request) -> Response:
     return JSONResponse({"keys": keys}, media_type="application/jwk-set+json", headers={"Cache-Control": "public, max-age=300"})
 
 
+@router.get(
+    "/status/seals.jws", operation_id="seal_status", summary="This region's seals and their state", response_class=Response
+)
+def seal_status(request: Request) -> Response:
+    """Compact JWS by the key that the trust list names as `status-list`: as the register says at this moment."""
+    return _der(node_of(request).seal_status.current().encode("ascii"), "application/jose", seconds=10)
+
+
 @router.get("/healthz", operation_id="health", response_model=Health, summary="The process answers")
 def healthz() -> Health:
     """Green as long as the process answers at all."""

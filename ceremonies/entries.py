@@ -45,6 +45,7 @@ def list_content(node: Node, now: datetime) -> ListContent:
         next_update=now + LIST_LIFE,
         entities=[e for e in entities if e.services],
         domains=(domain,),
+        status_lists=(f"{node.config.base_url.rstrip('/')}/status/seals.jws",),
         next_keys=_next_list_keys(node, unlisted),
     )
 

@@ -31,7 +31,7 @@ _MODE = 0o700
 """Of the home and everything in it: documents and registers hold personal data, so nobody else on the machine sees them."""
 
 
-_OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint, KeyPurpose.receipt)
+_OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint, KeyPurpose.receipt, KeyPurpose.status_list)
 """Keys of the node itself, P-256 as JOSE and the log's checkpoints want it; the CA and the licence issuers make their own."""
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ceremonies.compromise import Compromise
     from ceremonies.expiry import Expiry
     from ceremonies.rotation import Rotation
+    from ceremonies.sealstatus import SealStatusPublisher
     from crypto.keys import PublicKey, Signer
     from formats.auditlog import LogReport
     from formats.x509 import Certificate
@@ -287,6 +288,12 @@ class Node:
         from ceremonies.compromise import Compromise
 
         return Compromise(self)
+
+    @cached_property
+    def seal_status(self) -> SealStatusPublisher:
+        from ceremonies.sealstatus import SealStatusPublisher
+
+        return SealStatusPublisher(self)
 
     @cached_property
     def expiry(self) -> Expiry:

@@ -52,6 +52,7 @@ def tasks(node: Node) -> list[Task]:
         Task("audit", 1.0, lambda: node.audit.sequence(node.checkpoint_key())),
         Task("revocation", 60.0, revocation(node)),
         Task("trust-list", 30.0, node.renew_trust),
+        Task("seal-status", 30.0, node.seal_status.current),
         Task("blobs", 86_400.0, node.blobs.tidy),
     ]
 

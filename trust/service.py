@@ -55,15 +55,19 @@ def sign_list(content: ListContent, signer: Signer) -> str:
     The header carries the public key and its fingerprint, which is what readers pin, and the time of signing (``iat``).
     """
     header = {
-        "alg": "ES256",
         "typ": "trust-list+jws",
-        "cty": "application/json",
         "kid": signer.public_key.fingerprint,
         "jwk": public_jwk(signer.public_key),
         "iat": int(content.issued.timestamp()),
     }
-    body = json.dumps(content.to_json(), ensure_ascii=False, separators=(",", ":"))
-    signed = f"{_base64url(json.dumps(header).encode())}.{_base64url(body.encode())}"
+    return sign_jws(header, content.to_json(), signer)
+
+
+def sign_jws(header: dict[str, Any], content: dict[str, Any], signer: Signer) -> str:
+    """JSON as compact JWS with ES256 (RFC 7515 §3.1); ``header`` beside ``alg`` and ``cty``. One signature."""
+    full = {"alg": "ES256", "cty": "application/json", **header}
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    signed = f"{_base64url(json.dumps(full).encode())}.{_base64url(body.encode())}"
     r, s = decode_dss_signature(signer.sign(signed.encode("ascii"), ECDSA_P256_SHA256))
     return f"{signed}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
