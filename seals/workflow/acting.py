@@ -16,7 +16,8 @@ from seals.ports import Actor
 from seals.schemas import ApplicationStateRefused
 from seals.workflow.book import ApplicationBook, none_such
 from seals.workflow.drafts import content_of
-from seals.workflow.states import APPROVING, allowed
+from seals.workflow.showing import Showing
+from seals.workflow.states import APPROVING, VERBS, allowed
 from store.audit import AuditLog
 from store.crashpoints import crash_point
 from store.db import Database, utc_now
@@ -39,6 +40,26 @@ class Acting(ApplicationBook):
         super().__init__(db, audit, region, matters=matters, now=now)
         self.authoriser = authoriser
         self.outbox = Outbox(region, now=now)
+
+    # -- look ------------------------------------------------------------------------------------------------------------
+
+    def show(self, actor: Actor, application_id: str) -> dict[str, Any]:
+        """One application, with ``can``: what this actor may do to it now.
+
+        :raises NoSuchApplication: none that the caller may know of
+        """
+        with self.db.read() as session:
+            row, steps = self._seen(session, actor, application_id)
+            shown = Showing(session, [row], self.matters, self.region).shown(row)
+            current = [step.step for step in steps if step.state == "current"]
+            shown["can"] = [
+                verb
+                for verb in VERBS
+                if allowed(verb, row.status, current) and self._decision(session, actor, verb, row, steps).allowed
+            ]
+            if any(one["impression_id"] for one in shown["documents"]) and row.status == "signed-off":
+                shown["can"] = [verb for verb in shown["can"] if verb == "seal"]
+        return shown
 
     # -- decide --------------------------------------------------------------------------------------------------------
 
@@ -172,6 +193,13 @@ class Acting(ApplicationBook):
         subject = {"application": row.id} | ({"seal": row.seal_id} if row.seal_id else {})
         data = {"status": row.status, "round": row.round, "content": row.content_sha256}
         self.outbox.add(session, kind, subject, data, department=row.department, matter=row.matter)
+
+
+def skip_rest(steps: Sequence[ApplicationStepRow]) -> None:
+    """Nobody takes what is left any more."""
+    for step in steps:
+        if step.state in ("current", "waiting"):
+            step.state = "skipped"
 
 
 def behalf(rule: str) -> str | None:

@@ -29,6 +29,7 @@ class Directory:
         self._departments = {row.id: row for row in rows}
         self._ids = {code: row.id for row in rows for code in (row.id, row.uscc) if code}
         self._names: dict[str, str] = {}
+        self._able: dict[tuple[frozenset[str], str], list[tuple[str, str]]] = {}
 
     def department(self, code: str) -> str:
         """A department's name by identifier or social credit code; the code itself where none has it."""
@@ -62,15 +63,20 @@ class Directory:
 
     def holders(self, roles: Collection[str], department: str, *, other_than: Collection[str] = ()) -> list[str]:
         """Who holds one of the roles at the department or above it, and who stands in for them, by name; at most twenty."""
+        asked = (frozenset(roles), department)
+        if asked not in self._able:  # the same few for a whole list
+            self._able[asked] = self._find(*asked)
+        return [name for account, name in self._able[asked] if account not in other_than][:MOST_NAMED]
+
+    def _find(self, roles: frozenset[str], department: str) -> list[tuple[str, str]]:
         reach = self._upwards(department)
         rows = self._session.execute(
             sa.select(AccountRow.id, AccountRow.display_name, AccountRow.roles)
             .where(AccountRow.department_id.in_(reach), AccountRow.status == "active", AccountRow.kind == "staff")
             .order_by(AccountRow.display_name)
         ).all()
-        found = [row for row in rows if set(roles) & set(row.roles)]
-        named = [row.display_name for row in found if row.id not in other_than]
-        return [*named, *self._stand_ins({row.id for row in found}, roles, reach, other_than)][:MOST_NAMED]
+        found = [(row.id, row.display_name) for row in rows if roles.intersection(row.roles)]
+        return found + self._stand_ins([account for account, _ in found], roles, reach)
 
     def _upwards(self, department: str) -> list[str]:
         """Identifiers of a department and of those above it."""
@@ -81,13 +87,11 @@ class Directory:
             above = self._departments[above].parent_id if above in self._departments else None
         return reach
 
-    def _stand_ins(
-        self, holders: Collection[str], roles: Collection[str], reach: Collection[str], barred: Collection[str]
-    ) -> list[str]:
-        """Who may act in the place of a holder now 代签授权, by name."""
+    def _stand_ins(self, holders: Collection[str], roles: frozenset[str], reach: Collection[str]) -> list[tuple[str, str]]:
+        """Who may act in the place of a holder now 代签授权."""
         now, lent = utc_now(), DelegationRow
         rows = self._session.execute(
-            sa.select(AccountRow.display_name, AccountRow.id, lent.roles)
+            sa.select(AccountRow.id, AccountRow.display_name, lent.roles)
             .join(lent, lent.to_account == AccountRow.id)
             .where(
                 lent.from_account.in_(sorted(holders)),
@@ -99,4 +103,4 @@ class Directory:
             )
             .order_by(AccountRow.display_name)
         ).all()
-        return [row.display_name for row in rows if set(roles) & set(row.roles) and row.id not in barred]
+        return [(row.id, row.display_name) for row in rows if roles.intersection(row.roles)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from seals.models import ApplicationRow, ApplicationStepRow
 from seals.ports import Actor
 from seals.schemas import BadApplication, Page
 from seals.workflow.showing import Showing
-from seals.workflow.states import APPROVING, STATUSES
+from seals.workflow.states import APPROVING, ROLES, STATUSES
 
 if TYPE_CHECKING:
     from seals.workflow.service import ApplicationService
@@ -45,7 +45,8 @@ def page(service: ApplicationService, actor: Actor, wanted: Wanted, limit: int, 
         raise BadApplication(
             f"An application's state is one of {', '.join(STATUSES)}.", "申请状态参数无效；请从列出的状态中选择。"
         )
-    statement = _statement(service.region, actor, wanted)
+    sealers = {role for matter in service.matters.all() for role in matter.sealers}
+    statement = _statement(service.region, actor, wanted, sealers)
     found: list[ApplicationRow] = []
     read = 0
     with service.db.read() as session:
@@ -64,14 +65,13 @@ def page(service: ApplicationService, actor: Actor, wanted: Wanted, limit: int, 
         return Page([showing.shown(row) for row in found[:limit]], cursor)
 
 
-def _statement(region: str, actor: Actor, wanted: Wanted) -> sa.Select[Any]:
+def _statement(region: str, actor: Actor, wanted: Wanted, sealers: Collection[str]) -> sa.Select[Any]:
     table = ApplicationRow
     statement = sa.select(table).where(table.region == region).order_by(table.id.desc())
     if actor.kind != "local-operator" and "auditor" not in actor.roles:
         statement = statement.where(_of_departments(actor))
     if wanted.todo:
-        waiting = sa.select(ApplicationStepRow.application_id).where(ApplicationStepRow.state == "current")
-        statement = statement.where(table.id.in_(waiting))
+        statement = statement.where(_may_wait_for(actor, sealers))
     if wanted.done:
         statement = statement.where(table.status.not_in(["submitted", "returned", "signed-off", "sealed"]))
     if wanted.mine:
@@ -94,6 +94,19 @@ def _statement(region: str, actor: Actor, wanted: Wanted) -> sa.Select[Any]:
     if wanted.until is not None:
         statement = statement.where(table.created_at < wanted.until)
     return statement
+
+
+def _may_wait_for(actor: Actor, sealers: Collection[str]) -> sa.ColumnElement[bool]:
+    """At a step that the actor's roles could take, or returned to the actor; each is looked at again, step by step.
+
+    :param sealers: roles that may seal in some matter
+    """
+    roles = {**ROLES, "seal": sealers}
+    mine = [name for name, fitting in roles.items() if actor.every_role.intersection(fitting)]
+    step = ApplicationStepRow
+    waiting = (step.state == "current", step.step.in_(mine), step.department.in_(sorted(actor.reach)))
+    returned = sa.and_(ApplicationRow.handler == actor.id, ApplicationRow.status == "returned")
+    return sa.or_(ApplicationRow.id.in_(sa.select(step.application_id).where(*waiting)), returned)
 
 
 def _of_departments(actor: Actor) -> sa.ColumnElement[bool]:

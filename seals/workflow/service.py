@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,23 +10,22 @@ from sqlalchemy.orm import Session
 
 from policies.authorise import Authoriser
 from policies.matters import Matters
-from seals.models import ApplicationDeliveryRow, ApplicationDocumentRow, ApplicationRow, ApplicationStepRow
+from seals.models import ApplicationDeliveryRow
 from seals.ports import Actor, Sealing
 from seals.schemas import ApplicationStateRefused, BadApplication, Page
 from seals.workflow import lists, tracking
 from seals.workflow import register as uses
-from seals.workflow.acting import Acting, behalf, digest_of
+from seals.workflow.acting import digest_of, skip_rest
 from seals.workflow.book import none_such
-from seals.workflow.drafting import Drafting, Wish
-from seals.workflow.drafts import Draft, NewDocument, kept_words
-from seals.workflow.showing import Showing
-from seals.workflow.states import APPROVING, VERBS, advance, allowed, plan, status_after
+from seals.workflow.drafts import kept_words
+from seals.workflow.handing_in import HandingIn
+from seals.workflow.states import advance, status_after
 from store.audit import AuditLog
 from store.blobs import Blobs
 from store.crashpoints import crash_point
 from store.db import Database, utc_now
 from store.ids import new_id
-from store.intents import Attempt, IntentService, Outcome
+from store.intents import IntentService
 
 METHODS = {
     "in-person": ("in person", "当面送达"),
@@ -40,7 +38,7 @@ METHODS = {
 _DONE = {"review": "reviewed", "countersign": "countersigned", "sign-off": "signed-off"}
 
 
-class ApplicationService(Acting):
+class ApplicationService(HandingIn):
     """What people and systems do with applications; :mod:`seals.workflow.states` says when, the rules say who."""
 
     def __init__(
@@ -56,113 +54,8 @@ class ApplicationService(Acting):
         matters: Matters | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(db, audit, authoriser, region, matters=matters, now=now)
-        self.blobs = blobs
-        self.intents = intents
+        super().__init__(db, audit, authoriser, blobs, intents, region, matters=matters, now=now)
         self._sealing = sealing
-        self._drafting = Drafting(db, region, self.matters, now)
-
-    # -- handle 经办 ------------------------------------------------------------------------------------------------------
-
-    def submit(
-        self,
-        actor: Actor,
-        *,
-        purpose: str,
-        department: str,
-        matter: str = "default",
-        seal_id: str | None = None,
-        documents: Sequence[NewDocument] = (),
-        document_sha256: str | None = None,
-        number: str | None = None,
-        copies: int = 1,
-        applicant: Mapping[str, str] | None = None,
-        title: str = "",
-        facts: Mapping[str, Any] | None = None,
-        countersigners: Sequence[str] = (),
-        replaces: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> dict[str, Any]:
-        """Put an application to a department (its social credit code, or identifier).
-
-        :param purpose: ``make-seal``, ``use-seal`` or ``issue-licence``
-        :param documents: to be sealed; or ``document_sha256`` of one that is kept elsewhere; without either any document of
-            the matter, which production refuses to seal
-        :param number: 文号; :param copies: 份数; :param applicant: ``{"name", "contact"}`` of who outside asked for it
-        :param facts: what is applied for, plain JSON: for a seal ``{"owner_name", "owner_uscc", "name", "kind"}``; a rule that
-            signs off by itself (秒批) decides over them
-        :param countersigners: departments, where the matter asks for countersigning and leaves it to the application which
-        :param replaces: the impression that the newly sealed document takes the place of
-        :raises BadApplication: something that cannot be, and what to do about it
-        :raises NoSuchSeal: the department has no such seal
-        """
-        wish = Wish(
-            purpose, department, matter, seal_id, tuple(documents), document_sha256, number, copies, title, facts or {},
-            tuple(countersigners), replaces,
-        )  # fmt: skip
-        department = self._drafting.code(department)
-        rule = self.authoriser.require(actor, "application.submit", {"region": self.region, "department": department}).rule
-        draft = self._drafting.checked(wish)
-        person = self._drafting.applicant(applicant)
-        for document in documents:
-            self.blobs.put(document.data)
-
-        def write(session: Session) -> str:
-            row = self._new_row(actor, draft, person)
-            session.add(row)
-            session.flush()
-            self._open_round(session, actor, row, draft, rule, "application.submitted")
-            crash_point("application.uncommitted")
-            return row.id
-
-        return self.show(actor, self._once(actor, idempotency_key, draft, write))
-
-    def amend(
-        self,
-        actor: Actor,
-        application_id: str,
-        *,
-        documents: Sequence[NewDocument] | None = None,
-        applicant: Mapping[str, str] | None = None,
-        note: str | None = None,
-        **changes: Any,
-    ) -> dict[str, Any]:
-        """补正: change what was applied for (any of ``matter, seal_id, document_sha256, number, copies, title, facts,
-        countersigners, replaces``; what is not named stays). Every step begins anew: approvals were given for something else.
-
-        :raises ApplicationStateRefused: at an end, or sealed in part; or nothing was changed and nobody had returned it
-        """
-        with self.db.read() as session:
-            row, steps = self._seen(session, actor, application_id)
-            wish = self._drafting.changed(row, self.documents(session, row), steps, documents, changes)
-        draft = self._drafting.checked(wish)
-        person, remark = self._drafting.applicant(applicant), kept_words(note)
-        for document in documents or ():
-            self.blobs.put(document.data)
-
-        def write(session: Session) -> None:
-            row, rule, _ = self._ready(session, actor, application_id, "amend")
-            if row.status != "returned" and draft.content_sha256 == row.content_sha256:
-                raise ApplicationStateRefused("Nothing was changed.", "内容没有变化。", status=row.status)
-            row.round += 1
-            row.applicant = person or row.applicant
-            self._open_round(session, actor, row, draft, rule, "application.amended", note=remark)
-            crash_point("application.uncommitted")
-
-        self.db.run(write)
-        return self.show(actor, application_id)
-
-    def withdraw(self, actor: Actor, application_id: str, *, reason: str = "") -> dict[str, Any]:
-        """撤回, by those who handle it, before anything is sealed."""
-        why = kept_words(reason)
-
-        def write(session: Session) -> None:
-            row, rule, steps = self._ready(session, actor, application_id, "withdraw")
-            _skip_rest(steps)
-            self._settle(session, actor, row, "withdrawn", rule, steps, reason=why)
-
-        self.db.run(write)
-        return self.show(actor, application_id)
 
     # -- review 审核, countersign 会签, sign off 签发 ------------------------------------------------------------------------
 
@@ -201,7 +94,7 @@ class ApplicationService(Acting):
         def write(session: Session) -> None:
             row, rule, steps = self._ready(session, actor, application_id, "refuse")
             self._mark(actor, row, self._own_step(actor, steps), "refused", rule, reason)
-            _skip_rest(steps)
+            skip_rest(steps)
             row.decided_at = self._now()
             self._settle(session, actor, row, "refused", rule, steps, reason=reason)
 
@@ -291,24 +184,6 @@ class ApplicationService(Acting):
 
     # -- look ------------------------------------------------------------------------------------------------------------
 
-    def show(self, actor: Actor, application_id: str) -> dict[str, Any]:
-        """One application, with ``can``: what this actor may do to it now.
-
-        :raises NoSuchApplication: none that the caller may know of
-        """
-        with self.db.read() as session:
-            row, steps = self._seen(session, actor, application_id)
-            shown = Showing(session, [row], self.matters, self.region).shown(row)
-            current = [step.step for step in steps if step.state == "current"]
-            shown["can"] = [
-                verb
-                for verb in VERBS
-                if allowed(verb, row.status, current) and self._decision(session, actor, verb, row, steps).allowed
-            ]
-            if any(one["impression_id"] for one in shown["documents"]) and row.status == "signed-off":
-                shown["can"] = [verb for verb in shown["can"] if verb == "seal"]
-        return shown
-
     def list(
         self,
         actor: Actor,
@@ -384,118 +259,6 @@ class ApplicationService(Acting):
 
     # -- inside ---------------------------------------------------------------------------------------------------------
 
-    def _once(self, actor: Actor, key: str | None, draft: Draft, write: Callable[[Session], str]) -> str:
-        """The same request under the same key makes one application."""
-        if key is None:
-            return self.db.run(write)
-
-        def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
-            return {"id": write(session)}
-
-        result = self.intents.perform(
-            account=actor.id,
-            operation="application.submit",
-            key=key,
-            request_digest=draft.content_sha256,
-            subject={"department": draft.department, "matter": draft.matter.code},
-            generation_ids=[],
-            work=lambda attempt: Outcome(),
-            commit=commit,
-        )
-        return str(result.result["id"])
-
-    def _new_row(self, actor: Actor, draft: Draft, applicant: dict[str, Any] | None) -> ApplicationRow:
-        now = self._now()
-        return ApplicationRow(
-            id=new_id("application"),
-            region=self.region,
-            purpose=draft.purpose,
-            status="submitted",
-            department=draft.department,
-            matter=draft.matter.code,
-            title=draft.title,
-            copies=draft.copies,
-            facts=draft.facts,
-            applicant=applicant,
-            handler=actor.id,
-            handlers=[],
-            round=1,
-            track_code=tracking.new_code(secrets.choice),
-            created_at=now,
-            since=now,
-        )
-
-    def _open_round(
-        self,
-        session: Session,
-        actor: Actor,
-        row: ApplicationRow,
-        draft: Draft,
-        rule: str,
-        kind: str,
-        *,
-        note: str | None = None,
-    ) -> None:
-        """Write what is applied for and the steps that it takes; the first of them is done."""
-        now = self._now()
-        row.matter, row.title, row.number, row.copies = draft.matter.code, draft.title, draft.number, draft.copies
-        row.seal_id, row.facts, row.replaces, row.document_sha256 = (
-            draft.seal_id, draft.facts, draft.replaces, draft.document_sha256,
-        )  # fmt: skip
-        row.content_sha256, row.status, row.since = draft.content_sha256, "submitted", now
-        row.reason = row.signer_off = row.decided_at = None
-        row.handlers = sorted({*row.handlers, actor.id, *filter(None, [behalf(rule)])})
-        for n, document in enumerate(draft.documents, 1):
-            session.add(ApplicationDocumentRow(application_id=row.id, round=row.round, n=n, **document))
-        planned = plan(draft.matter, draft.purpose, draft.department, draft.countersigners)
-        steps = [
-            ApplicationStepRow(
-                application_id=row.id,
-                round=row.round,
-                n=n,
-                step=one.step,
-                department=one.department,
-                roles=list(one.roles),
-                in_turn=one.in_turn,
-                state="waiting",
-            )
-            for n, one in enumerate(planned)
-        ]
-        session.add_all(steps)
-        self._mark(actor, row, steps[0], "done", rule, note)
-        steps[0].since = now
-        steps[0].leaf_id = self._record(session, actor.id, row, kind, rule, actor=actor, document=draft.document_sha256)
-        self._tell(session, row, kind)
-        advance(steps, now)
-        self._by_rule(session, actor, row, steps)
-
-    def _by_rule(self, session: Session, actor: Actor, row: ApplicationRow, steps: Sequence[ApplicationStepRow]) -> None:
-        """秒批: where the matter has a rule for it and that rule says yes, it is recorded as the sign-off."""
-        wanted = self.matters.of(row.matter).instant
-        if wanted is None:
-            return
-        context = self._drafting.instant_context(row, self.documents(session, row), self.context(row, steps), wanted)
-        decision = self.authoriser.decide(actor, "application.instant", self.facts(row), context)
-        if not decision.allowed or decision.rule != wanted:
-            return
-        signed, now = f"rule:{wanted}", self._now()
-        for step in steps:
-            if step.step == "sign-off":
-                step.since = step.since or now
-                step.state, step.actor, step.at, step.rule, step.content_sha256 = (
-                    "done",
-                    signed,
-                    now,
-                    wanted,
-                    row.content_sha256,
-                )
-                row.signer_off, row.decided_at, row.status, row.since = signed, now, "signed-off", now
-                step.leaf_id = self._record(session, signed, row, "application.signed-off", wanted, actor=actor, instant=True)
-            elif step.step in APPROVING:
-                step.state = "skipped"
-        advance(steps, now)
-        self._tell(session, row, "application.signed-off")
-
     def _approve(self, actor: Actor, application_id: str, verb: str, note: str, content: str | None) -> dict[str, Any]:
         kept = kept_words(note)
 
@@ -515,12 +278,6 @@ class ApplicationService(Acting):
 
         self.db.run(write)
         return self.show(actor, application_id)
-
-
-def _skip_rest(steps: Sequence[ApplicationStepRow]) -> None:
-    for step in steps:
-        if step.state in ("current", "waiting"):
-            step.state = "skipped"
 
 
 def _checked_reason(reason: str) -> str:
