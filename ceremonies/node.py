@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
@@ -17,6 +18,7 @@ from ceremonies.entries import LIST_LIFE, list_content
 from ceremonies.plain import plain
 from crypto.errors import XinyinError
 from crypto.suites import Suite
+from hsm.errors import NoSuchGeneration
 from hsm.schemas import KeyPurpose
 from people.errors import NoSuchDepartment
 from people.schemas import Actor, local_operator
@@ -358,7 +360,8 @@ class Node:
     def settle(self) -> None:
         """Number what is on record and waits, where no worker is there to do it: a node used by commands alone stays whole."""
         if self.audit.state().pending and not self.signer_answers():
-            self.audit.sequence(self.checkpoint_key())
+            with suppress(NoSuchGeneration):  # the log's key was stopped: what waits is numbered with the next one
+                self.audit.sequence(self.checkpoint_key())
 
     def audit_keys(self) -> list[PublicKey]:
         """Every key that has signed checkpoints of this node's log."""

@@ -234,10 +234,14 @@ class Rotation:
         return self._step(actor, generation, "file", approval, said_of("file", number=number), work)
 
     def distribute(self, actor: Actor, generation_id: str, *, approval: str | None = None) -> Generation:
-        """Publish the trust list with the new key in it, before it signs."""
+        """Publish the trust list with the new key in it, before it signs. A list whose own key was stopped cannot be signed:
+        its next key is made known by another way, and publishes when it is put to use.
+        """
         generation = self._staged(generation_id, "distribute")
 
         def work() -> dict[str, Any]:
+            if generation.purpose is KeyPurpose.trust_list and not self._has_active(generation):
+                return {"sequence": None}
             made = self.node.publish_trust()
             return {"sequence": made.sequence, "list": made.fingerprint}
 
@@ -383,8 +387,8 @@ class Rotation:
         return generation
 
     def _check_distributed(self, generation: Generation) -> None:
-        if self.node.mode != "production" or "distribute" not in needed(generation.purpose):
-            return
+        if self.node.mode != "production" or "distribute" not in needed(generation.purpose) or not self._has_active(generation):
+            return  # a role without a key waits for nothing
         row = self.step_rows(generation.id).get("distribute")
         if row is None or row.done_at is None or not self.before(generation):
             return
@@ -395,6 +399,9 @@ class Rotation:
                 f"其他地区每天获取一次信任列表：该密钥自 {shown_time(ready)} 起方可启用。",
                 ready=shown_time(ready),
             )
+
+    def _has_active(self, generation: Generation) -> bool:
+        return any(g.state is KeyState.active for g in self.node.keys.generations(generation.role_id))
 
     def _check_drained(self, generation: Generation) -> None:
         running = self.running(generation.id)

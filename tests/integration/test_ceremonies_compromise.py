@@ -231,6 +231,38 @@ def test_a_drill_whose_retired_key_signs_is_a_failed_drill(
     assert all(node.keys.generation(key).state == "destroyed" for key in found["keys"])
 
 
+def test_a_node_recovers_from_compromised_keys_of_its_own(node: Node) -> None:
+    """The issuing CA (what was sealed and timestamped before stays accepted), the trust list's key, the log's key."""
+    operator, rotation = node.actor(None), node.rotation
+    seal = new_seal(node, "云江市复原局", "rsa")
+    place = Placement(1, 120.0, 230.0)
+    _, before = node.seals.apply(operator, DOCUMENT, seal_id=seal["id"], suite="rsa", level="LTA", placement=place)
+    since = datetime.now(UTC)
+    roles = {(r["purpose"], r["suite"]): r for r in rotation.book.roles(operator)}
+    own = roles[("trust_list", "p256")], roles[("audit_checkpoint", "p256")]
+    for one in (roles[("issuing_ca", "rsa")], *own):
+        node.compromise.declare(operator, one["active"], reason="x", since=since)
+    for one in (*own, roles[("issuing_ca", "rsa")], roles[("ocsp", "rsa")], roles[("tsa", "rsa")]):
+        rotated(node, one["id"])
+    rotated(node, role_of(node, seal))
+    _, after = node.seals.apply(operator, DOCUMENT, seal_id=seal["id"], suite="rsa", level="LTA", placement=place)
+    assert judged(node, before)["answer"]["decision"] == "accept"
+    assert judged(node, after)["answer"]["decision"] == "accept"
+    for one in own:
+        stopped = next(g.id for g in node.keys.generations(one["id"]) if g.number == 1)
+        assert node.compromise.declare(operator, stopped, reason="again")["status"] == "done"
+    withdrawn = {s.type for s in node.trust_store().services() if s.status != "granted"}
+    assert {"ca/issuing", "audit"} <= withdrawn
+
+
+def rotated(node: Node, role: str) -> None:
+    """The role's next key in use."""
+    made = node.rotation.stage(node.actor(None), role)
+    for step in needed(made.purpose):
+        if step in ("prove", "certify", "file", "distribute", "activate"):
+            getattr(node.rotation, step)(node.actor(None), made.id)
+
+
 def test_what_runs_out_is_shown_the_most_urgent_first(node: Node) -> None:
     operator = node.actor(None)
     now = datetime.now(UTC)
