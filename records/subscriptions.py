@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from formats.dates import shown_time
 from net.errors import BadAddress
 from net.fetch import endpoint
+from people.models import DepartmentRow
 from people.schemas import Actor
 from policies.authorise import Authoriser
 from policies.limits import SUBSCRIPTIONS
@@ -79,6 +80,7 @@ class SubscriptionService:
         """
         rule = self.authoriser.require(actor, "subscription.create", self._facts("", department or "", actor.id)).rule
         self._check_url(url)
+        department = self._as_in_events(department)
         if len(kinds) > 64 or not all(_KIND.fullmatch(kind) and len(kind) <= 64 for kind in kinds):
             raise BadSubscription(
                 "Kinds are written impression.voided, or impression.* for all of a room; at most 64.",
@@ -270,6 +272,14 @@ class SubscriptionService:
                 "通知仅通过 https 发送；本网内主机如须使用 http，请由运维人员在 node.toml 中列明。",
                 host=host,
             )
+
+    def _as_in_events(self, department: str | None) -> str | None:
+        """A department as events name it: by its social credit code where it has one, else by its identifier."""
+        if department is None:
+            return None
+        with self.db.read() as session:
+            code = session.scalar(sa.select(DepartmentRow.uscc).where(DepartmentRow.id == department))
+        return code or department
 
     def _check_number(self, session: Session, actor: Actor) -> None:
         active = sa.select(sa.func.count()).where(SubscriptionRow.account_id == actor.id, SubscriptionRow.status == "active")

@@ -22,20 +22,21 @@ class Subscribe(BaseModel):
     kinds: list[str] = Field(default_factory=list, max_length=64, description="impression.voided, impression.*; empty: all")
     department: str | None = Field(None, max_length=64, description="Only of this department (identifier or credit code)")
     matter: str | None = Field(None, max_length=64)
-    seal: str | None = Field(None, max_length=64, description="Only of this seal (ID)")
+    seal: str | None = Field(None, max_length=64, description="Only of this seal of your department (ID or esID)")
     audience: str | None = Field(None, max_length=255, description="aud of the tokens; the address by default")
 
 
 @router.post("/subscriptions", operation_id="subscribe", status_code=201, response_model=SubscriptionOut, responses=errors(400))
 def subscribe(request: Request, actor: Caller, wish: Subscribe) -> Any:
     """Have events pushed as signed Security Event Tokens (RFC 8417); for systems with an account of their own."""
-    made = node_of(request).subscriptions.subscribe(
+    node = node_of(request)
+    made = node.subscriptions.subscribe(
         actor,
         url=wish.url,
         kinds=wish.kinds,
         department=wish.department,
         matter=wish.matter,
-        seal_id=wish.seal,
+        seal_id=node.seals.show(actor, wish.seal)["id"] if wish.seal else None,
         audience=wish.audience,
     )
     return JSONResponse(made, 201)

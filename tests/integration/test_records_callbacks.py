@@ -124,7 +124,7 @@ def test_a_system_is_told_of_its_own_department_and_of_no_other(world: World) ->
 
 
 def test_a_subscription_may_ask_for_a_kind_a_matter_or_a_seal_only(world: World) -> None:
-    world.subscribe(world.oa, kinds=["impression.*"], matter="A-118", seal_id="seal_1", department=OURS)
+    world.subscribe(world.oa, kinds=["impression.*"], matter="A-118", seal_id="seal_1", department=world.ours)
     world.happens("impression.voided", subject={"seal": "seal_1"}, matter="B-7")
     world.happens("application.sealed", subject={"seal": "seal_1"}, matter="A-118")
     world.happens("impression.voided", subject={"seal": "seal_2"}, matter="A-118")
