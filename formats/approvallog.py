@@ -27,6 +27,7 @@ _STEPS = {
     "key.destroyed": "key.destroy",
 }
 _QUORUM, _FOUNDING, _CONFIRM = "keys-by-quorum", "keys-while-founding", "approval.confirm"
+_FIRST, _DRILL, _STOP = "first-keys-by-the-node", "keys-in-drills", "stop-a-key-at-once"
 _PRACTICE = frozenset({"keys-outside-production", "own-keys-in-practice"})
 _AT_ONCE = timedelta(seconds=10)
 """Leaves of the same moment are ordered by when they were written, not by which transaction came first."""
@@ -66,6 +67,8 @@ class ApprovalAuditor:
     """When they ceased to be officers; None while they are."""
     _roles: dict[str, set[str]] = field(default_factory=dict)
     _used: dict[str, _Used] = field(default_factory=dict)
+    _purposes: dict[str, str] = field(default_factory=dict)
+    """What each key role is for."""
     _made: dict[str, str] = field(default_factory=dict)
     """Fingerprints of keys by generation."""
     _mode: str | None = None
@@ -217,6 +220,8 @@ class ApprovalAuditor:
 
     def _key(self, seq: int, kind: str, body: Mapping[str, Any], subject: Mapping[str, str], data: Mapping[str, Any]) -> None:
         rule, action = body["rule"], _STEPS.get(kind)
+        if kind == "key.role-created":
+            self._purposes[subject["key"]] = str(data["purpose"])
         if kind == "key.staged":
             self._made[subject["key"]] = str(data["fingerprint"])
         if action is not None:
@@ -236,6 +241,7 @@ class ApprovalAuditor:
                     seq,
                 )
             self._practice(seq, str(rule))
+            self._narrow(seq, kind, str(rule), data)
         if "approval" in data:
             objects = {} if kind == "key.role-created" else {"key": subject["key"]}
             self._lean(seq, str(data["approval"]), str(data.get("approval_digest")), action, objects, data)
@@ -244,6 +250,22 @@ class ApprovalAuditor:
                 "step-without-approval",
                 f"Leaf {seq}: a step on a key ({kind}) needed officers, and names no approval.",
                 f"第 {seq} 号记录：密钥操作（{kind}）须经批准，但未指明批准。",
+                seq,
+            )
+
+    def _narrow(self, seq: int, kind: str, rule: str, data: Mapping[str, Any]) -> None:
+        """Rules that ask no officer hold for what they are for: first keys, drills, and stopping a key."""
+        purpose = self._purposes.get(str(data.get("role")))
+        broad = (
+            (rule == _FIRST and data.get("number", 1) != 1)
+            or (rule == _DRILL and purpose is not None and purpose != "drill")
+            or (rule == _STOP and kind != "key.retired")
+        )
+        if broad:
+            self.find(
+                "rule-too-wide",
+                f"Leaf {seq}: a step on a key ({kind}) names a rule that does not cover it ({rule}).",
+                f"第 {seq} 号记录：密钥操作（{kind}）所依据的规则（{rule}）不适用于该操作。",
                 seq,
             )
 

@@ -206,6 +206,8 @@ class ApprovalService:
         """``(items, next)``, newest first; ``status`` as :meth:`show` gives it."""
         self.authoriser.require(actor, "approval.list", {"region": self.region})
         statement = self._rows().order_by(ApprovalRow.id.desc())
+        if status is not None:
+            statement = statement.where(ApprovalRow.status == (status if status in _CLOSED else "open"))
         if cursor:
             statement = statement.where(ApprovalRow.id < cursor)
         found: list[dict[str, Any]] = []
@@ -521,6 +523,7 @@ class ApprovalService:
         return [v for v in allowed if v != "sign" or actor.id not in given]
 
 
+_CLOSED = frozenset({"used", "refused", "withdrawn"})
 _STATUS_ZH = {"used": "已使用", "refused": "已被否决", "withdrawn": "已撤回", "expired": "已过期"}
 
 

@@ -273,6 +273,16 @@ FORGERIES: dict[str, tuple[str, Callable[[dict[str, Any]], None], set[str]]] = {
         lambda body: body.update(rule="keys-outside-production"),
         {"practice-in-production"},
     ),
+    "a rule for first keys": (
+        "key.activated",
+        lambda body: body.update(rule="first-keys-by-the-node"),
+        {"rule-too-wide"},
+    ),
+    "a rule for drills": (
+        "key.activated",
+        lambda body: body.update(rule="keys-in-drills"),
+        {"rule-too-wide"},
+    ),
     "no approval was used": (
         "approval.used",
         lambda body: body.update(kind="approval.seen"),
@@ -303,6 +313,27 @@ def test_whoever_forges_before_the_log_is_signed_is_found_from_the_export_alone(
     kind, change, expected = FORGERIES[what]
     place.edit(kind, change)
     assert set(place.verify()) == expected
+
+
+def test_a_proof_of_an_approval_is_checked_signature_by_signature(place: Place) -> None:
+    rotated(place)
+    key = SoftwareKey.generate(Suite.P256)
+    place.audit.sequence(CheckpointKey("key_test", key))
+    with place.home.db.read() as session:
+        leaf = session.execute(sa.text("select id from audit_leaves where kind = 'approval.used' limit 1")).scalar_one()
+    proof = place.audit.prove(leaf)
+    assert verify_stream(io.StringIO(json.dumps(proof)), [key.public_key]).ok
+    # A log whose keeper signed a forged leaf proves it all the same; the officers' signatures do not hold.
+    place.edit("approval.used", lambda body: body["data"]["approvals"][0].update(signature="AAAA"))
+    with place.home.db.write() as session:
+        for table in ("audit_checkpoints", "audit_heads", "audit_nodes"):
+            session.execute(sa.text(f"delete from {table}"))
+        session.execute(sa.text("update audit_leaves set seq = null"))
+        used = sa.text("select id from audit_leaves where kind = 'approval.used' order by id desc limit 1")
+        leaf = session.execute(used).scalar_one()
+    place.audit.sequence(CheckpointKey("key_test", key))
+    report = verify_stream(io.StringIO(json.dumps(place.audit.prove(leaf))), [key.public_key])
+    assert [finding.code for finding in report.findings] == ["approval-forged"]
 
 
 def test_the_log_knows_an_officer_or_key_that_was_gone_and_an_approval_used_twice(place: Place) -> None:
