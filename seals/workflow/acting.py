@@ -16,7 +16,7 @@ from seals.ports import Actor
 from seals.schemas import ApplicationStateRefused
 from seals.workflow.book import ApplicationBook, none_such
 from seals.workflow.drafts import content_of
-from seals.workflow.showing import Showing
+from seals.workflow.showing import Showing, for_reader
 from seals.workflow.states import APPROVING, VERBS, allowed
 from store.audit import AuditLog
 from store.crashpoints import crash_point
@@ -50,7 +50,7 @@ class Acting(ApplicationBook):
         """
         with self.db.read() as session:
             row, steps = self._seen(session, actor, application_id)
-            shown = Showing(session, [row], self.matters, self.region).shown(row)
+            shown = for_reader(Showing(session, [row], self.matters, self.region).shown(row), actor)
             current = [step.step for step in steps if step.state == "current"]
             shown["can"] = [
                 verb

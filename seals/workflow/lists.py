@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from seals.models import ApplicationRow, ApplicationStepRow
 from seals.ports import Actor
 from seals.schemas import BadApplication, Page
-from seals.workflow.showing import Showing
+from seals.workflow.showing import Showing, for_reader
 from seals.workflow.states import APPROVING, ROLES, STATUSES
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def page(service: ApplicationService, actor: Actor, wanted: Wanted, limit: int, 
         if len(found) > limit:
             cursor = found[limit - 1].id
         showing = Showing(session, found[:limit], service.matters, service.region)
-        return Page([showing.shown(row) for row in found[:limit]], cursor)
+        return Page([for_reader(showing.shown(row), actor) for row in found[:limit]], cursor)
 
 
 def _statement(region: str, actor: Actor, wanted: Wanted, sealers: Collection[str]) -> sa.Select[Any]:

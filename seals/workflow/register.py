@@ -18,6 +18,7 @@ from seals.models import ApplicationDocumentRow, ApplicationRow, ImpressionRow, 
 from seals.ports import Actor
 from seals.schemas import Page, no_such_seal, shown_time
 from seals.workflow.directory import Directory
+from seals.workflow.showing import belongs, masked
 
 if TYPE_CHECKING:
     from seals.workflow.service import ApplicationService
@@ -61,7 +62,7 @@ def page(service: ApplicationService, actor: Actor, asked: Asked, limit: int, cu
     """Newest first. :raises NoSuchSeal: none that the caller may know of"""
     with service.db.read() as session:
         rows, following = _read(service, session, actor, asked, limit, cursor)
-        return Page(_shown(service, session, rows), following)
+        return Page(_shown(service, session, actor, rows), following)
 
 
 def lines(service: ApplicationService, actor: Actor, asked: Asked, lang: str) -> Iterator[str]:
@@ -75,7 +76,7 @@ def lines(service: ApplicationService, actor: Actor, asked: Asked, lang: str) ->
     while True:
         with service.db.read() as session:
             rows, cursor = _read(service, session, actor, asked, _BATCH, cursor)
-            shown = _shown(service, session, rows)
+            shown = _shown(service, session, actor, rows)
         yield head + _csv([_cells(row, english) for row in shown])
         head = ""
         if cursor is None:
@@ -151,13 +152,15 @@ def _found(text: str) -> sa.ColumnElement[bool]:
     return sa.or_(*parts, use.id == text, use.application_id == text, use.document_sha256 == digest, use.input_sha256 == digest)
 
 
-def _shown(service: ApplicationService, session: Session, rows: Sequence[Any]) -> list[dict[str, Any]]:
+def _shown(service: ApplicationService, session: Session, actor: Actor, rows: Sequence[Any]) -> list[dict[str, Any]]:
     names = Directory(session, service.region)
     names.learn(row.ImpressionRow.account for row in rows)
     names.learn(
         who for row in rows if row.ApplicationRow for who in (row.ApplicationRow.handler, row.ApplicationRow.signer_off)
     )
-    return [_row(service, names, row.ImpressionRow, row.SealRow, row.ApplicationRow, row.document_name) for row in rows]
+    shown = [_row(service, names, row.ImpressionRow, row.SealRow, row.ApplicationRow, row.document_name) for row in rows]
+    own = [belongs(actor, row.SealRow.owner_uscc) for row in rows]
+    return [one if known else {**one, "applicant": masked(one["applicant"])} for one, known in zip(shown, own, strict=True)]
 
 
 def _row(

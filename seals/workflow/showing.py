@@ -18,6 +18,7 @@ from seals.models import (
     ImpressionRow,
     SealRow,
 )
+from seals.ports import Actor
 from seals.schemas import shown_time
 from seals.workflow.directory import Directory
 from seals.workflow.states import APPROVING
@@ -26,6 +27,25 @@ from seals.workflow.states import APPROVING
 def shown_or_none(moment: Any) -> str | None:
     """A time as text, or None."""
     return None if moment is None else shown_time(moment)
+
+
+def masked(name: str | None) -> str | None:
+    """A name for those who need not know it: 张**."""
+    return f"{name[:1]}**" if name else name
+
+
+def belongs(actor: Actor, department: str) -> bool:
+    """Whether somebody works where an application was put to, and so with the people whom it is about."""
+    return actor.kind == "local-operator" or department in actor.reach
+
+
+def for_reader(shown: dict[str, Any], actor: Actor) -> dict[str, Any]:
+    """What auditors and countersigning departments see: who outside applied, and who received it, they need not know."""
+    if belongs(actor, shown["department"]):
+        return shown
+    applicant = shown["applicant"] and {"name": masked(shown["applicant"].get("name"))}
+    hidden = [{**one, "recipient": masked(one["recipient"]), "receipt": None} for one in shown["deliveries"]]
+    return {**shown, "applicant": applicant, "deliveries": hidden}
 
 
 class Showing:

@@ -540,6 +540,23 @@ def test_the_applicant_follows_by_a_code_and_reads_nothing_personal(office: Offi
     assert len({tracking.new_code(lambda letters: letters[0]), code}) == 2
 
 
+def test_auditors_and_other_departments_do_not_read_who_applied(office: Office) -> None:
+    applicant = {"name": "张三丰", "contact": "13900000000"}
+    made = office.put(matter="joint-notice", countersigners=[APPROVALS], applicant=applicant, title="隐名")
+    for who in ("auditor", "stranger"):
+        assert office.apply.show(office[who], made["id"])["applicant"] == {"name": "张**"}
+        assert office.apply.list(office[who], q="隐名").items[0]["applicant"] == {"name": "张**"}
+    assert office.apply.show(office["handler"], made["id"])["applicant"] == applicant
+    office.apply.review(office["reviewer"], made["id"])
+    office.apply.countersign(office["stranger"], made["id"])
+    office.apply.sign_off(office["signer"], made["id"])
+    office.apply.seal(office["keeper"], made["id"])
+    office.apply.deliver(office["handler"], made["id"], recipient="张三丰", receipt="本人")
+    assert "张三丰" not in str(office.apply.show(office["auditor"], made["id"]))
+    assert [one["applicant"] for one in office.apply.register(office["auditor"], q="隐名").items] == ["张**"]
+    assert [one["applicant"] for one in office.apply.register(office["signer"], q="隐名").items] == ["张三丰"]
+
+
 def test_a_corrected_document_takes_the_place_of_the_old_one_when_it_is_sealed(office: Office) -> None:
     first = office.signed_off()
     old = office.apply.seal(office["keeper"], first["id"])["documents"][0]
