@@ -206,15 +206,6 @@ class LicenceOut(Open):
     document_url: str | None = None
 
 
-class KeyOut(Open):
-    """A key role with its generations; private keys never leave the token."""
-
-    id: str
-    purpose: str
-    suite: str
-    status: str
-
-
 class LeafOut(Open):
     """One entry of the audit log; ``seq`` is null while it waits for the sequencer."""
 

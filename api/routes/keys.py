@@ -38,6 +38,7 @@ class KeyRoleOut(Open):
     label_zh: str
     active: str | None
     rotation: str
+    generations: list[dict[str, Any]]
 
 
 class GenerationOut(Open):
@@ -121,7 +122,10 @@ class Practise(BaseModel):
 @router.get("", operation_id="list_keys", response_model=Page[KeyRoleOut], summary="Key roles")
 def list_keys(request: Request, actor: Caller, limit: Limit = 100, cursor: Cursor = None) -> Any:
     """Those in the middle of a rotation first; `cursor` is the last role seen."""
-    return _page(node_of(request).rotation.book.roles(actor), limit, cursor)
+    node = node_of(request)
+    roles = node.rotation.book.roles(actor)
+    generations = {one["id"]: one["generations"] for one in node.list_keys()}
+    return _page([{**one, "generations": generations.get(one["id"], [])} for one in roles], limit, cursor)
 
 
 @router.get("/due", operation_id="list_due", response_model=Page[DueOut], summary="What runs out")

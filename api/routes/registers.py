@@ -1,4 +1,4 @@
-"""``/api/v1/keys`` and ``/trust-lists``: what officers and auditors look at."""
+"""``/api/v1/trust-lists``: which trust lists are in use."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from fastapi.responses import JSONResponse
 
 from api.auth import Caller, node_of
 from api.routes.common import KNOWN
-from api.schemas import KeyOut, Page, TrustListOut
+from api.schemas import Page, TrustListOut
 from ceremonies.plain import plain
 
 router = APIRouter(prefix="/api/v1", responses=KNOWN)
-
-
-@router.get("/keys", operation_id="list_keys", tags=["keys"], response_model=Page[KeyOut], summary="Key roles and generations")
-def keys(request: Request, actor: Caller) -> Any:
-    """Public halves only; private keys never leave the token."""
-    node = node_of(request)
-    node.authorise(actor, "key.list")
-    return JSONResponse({"items": plain(node.list_keys()), "next": None})
 
 
 @router.get(

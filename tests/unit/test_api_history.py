@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 from api.history import told, words_of
+from api.texts import known
 from policies.authorise import Authoriser
 from store.audit import Entry
 
@@ -50,3 +53,39 @@ def test_an_event_without_words_is_shown_rather_than_dropped() -> None:
     assert "tea.made" in words_of("tea.made", "zh")
     (event,) = told(NODE, [entry(kind="tea.made", actor="account_gone")], "en")  # type: ignore[arg-type]
     assert event.who == "account_gone"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("store", "people", "hsm", "ca", "trust", "seals", "licences", "records", "ceremonies")
+WRITTEN = re.compile(
+    r'(?:\bkind=|\b_?(?:leaf|note|record|change|open_round)\((?:[^()"]|\([^()]*\))*)(f?)"([a-z]+\.[a-z][a-z-]*)"', re.S
+)
+FORMED = {
+    "people": ("active", "disabled"),
+    "seal": ("in-force", "suspended", "revoked"),
+    "impression": ("voided", "replaced"),
+    "application": ("reviewed", "countersigned", "signed-off", "returned", "refused", "withdrawn", "sealed", "delivered"),
+        "reviewed",
+        "countersigned",
+        "signed-off",
+        "returned",
+        "refused",
+        "withdrawn",
+        "sealed",
+        "delivered",
+        "used",
+    ),
+    "approval": ("refused", "withdrawn"),
+    "key": ("proved", "certified", "filed", "distributed"),
+    "licence": ("suspended", "resumed", "revoked"),
+}
+"""Kinds whose last part is put together where they are written."""
+
+
+def test_every_kind_of_leaf_that_the_code_writes_has_words() -> None:
+    kinds = {f"{room}.{verb}" for room, verbs in FORMED.items() for verb in verbs}
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            kinds |= {kind for formed, kind in WRITTEN.findall(path.read_text("utf-8")) if not formed}
+    assert {"seal.applied", "people.created", "application.submitted", "approval.given", "key.staged"} <= kinds
+    assert [kind for kind in sorted(kinds) if not known(f"leaf_{kind}")] == []
