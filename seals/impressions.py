@@ -47,10 +47,8 @@ class Impressions(SealRegistry):
             rows = session.execute(statement).all()
 
         def shown(row: Any) -> dict[str, Any] | None:
-            facts = self._facts(row.SealRow) | {"id": row.ImpressionRow.id}
-            return (
-                impression_json(row.ImpressionRow) if self.authoriser.decide(actor, "impression.show", facts).allowed else None
-            )
+            seen = self._sees_impression(actor, row.ImpressionRow, row.SealRow)
+            return impression_json(row.ImpressionRow) if seen else None
 
         return page_of(rows, limit, lambda row: str(row.ImpressionRow.id), shown)
 
@@ -64,7 +62,8 @@ class Impressions(SealRegistry):
         :raises ImpressionStateRefused: voided or replaced already
         """
         found, seal = self._seen_impression(actor, impression_id)
-        rule = self.authoriser.require(actor, "impression.void", self._facts(seal) | {"id": found.id}).rule
+        facts, context = self._facts(seal) | {"id": found.id}, {"matter": found.matter}
+        rule = self.authoriser.require(actor, "impression.void", facts, context).rule
         if replaced_by is not None and (replaced_by == found.id or self._impression(replaced_by)[0].status != "valid"):
             raise ImpressionStateRefused(
                 "The impression that replaces it must be another one that is valid.", "替换件须为另一份有效的用印文件。"
@@ -110,9 +109,13 @@ class Impressions(SealRegistry):
     def _seen_impression(self, actor: Actor, impression_id: str) -> tuple[ImpressionRow, SealRow]:
         """:raises NoSuchImpression: also for one of another department, which the caller may not know of"""
         row, seal = self._impression(impression_id)
-        if not self.authoriser.decide(actor, "impression.show", self._facts(seal) | {"id": row.id}).allowed:
+        if not self._sees_impression(actor, row, seal):
             raise _none_such()
         return row, seal
+
+    def _sees_impression(self, actor: Actor, row: ImpressionRow, seal: SealRow) -> bool:
+        facts = self._facts(seal) | {"id": row.id}
+        return self.authoriser.decide(actor, "impression.show", facts, {"matter": row.matter}).allowed
 
     def _impression(self, impression_id: str) -> tuple[ImpressionRow, SealRow]:
         with self.db.read() as session:

@@ -297,17 +297,17 @@ def _page(
         done=done if done in (*_APPROVING, *_WITH_REASON, "seal", "deliver", "submit", "amend") else "",
         methods=[(key, words[1] if render.language(request) == "zh" else words[0]) for key, words in METHODS.items()],
         track_url=f"{request.base_url}t/{shown['track_code']}",
-        may_void=[one["impression_id"] for one in shown["documents"] if _may_void(request, session, shown["department"], one)],
+        may_void=[one["impression_id"] for one in shown["documents"] if _may_void(request, session, shown, one)],
         **values,
     )
 
 
-def _may_void(request: Request, session: Session, department: str, document: dict[str, Any]) -> bool:
+def _may_void(request: Request, session: Session, shown: dict[str, Any], document: dict[str, Any]) -> bool:
     if not document["impression_id"] or document["impression_status"] != "valid":
         return False
     node = node_of(request)
-    facts = {"id": document["impression_id"], "region": node.region, "department": department}
-    return node.authoriser.decide(session.account, "impression.void", facts).allowed
+    facts = {"id": document["impression_id"], "region": node.region, "department": shown["department"]}
+    return node.authoriser.decide(session.account, "impression.void", facts, {"matter": shown["matter"]}).allowed
 
 
 def _steps(request: Request, shown: dict[str, Any]) -> list[dict[str, Any]]:
@@ -378,7 +378,7 @@ def void_page(request: Request, session: SignedIn, application_id: str, n: int) 
     """Ask why a sealed document no longer stands, or lead to its replacement."""
     shown = node_of(request).seals.applications.show(session.account, application_id)
     one = _document(shown, n)
-    if not _may_void(request, session, shown["department"], one):
+    if not _may_void(request, session, shown, one):
         return RedirectResponse(f"/desk/{application_id}", 303)
     return render.page(request, "void.html", here="desk", a=shown, document=one)
 

@@ -91,18 +91,20 @@ def _read(
         statement = statement.where(ImpressionRow.id < cursor)
     rows = session.execute(statement.limit(limit + 1)).all()
     following = rows[limit - 1].ImpressionRow.id if len(rows) > limit else None
-    seen: dict[str, bool] = {}
-    for row in rows:
-        seal = row.SealRow
-        if seal.id not in seen:
-            seen[seal.id] = sees_uses_of(service, actor, seal)
-    return [row for row in rows[:limit] if seen[row.SealRow.id]], following
+    seen: dict[tuple[str, str], bool] = {}
+    kept = []
+    for row in rows[:limit]:
+        seal, matter = row.SealRow, row.ImpressionRow.matter
+        if (seal.id, matter) not in seen:  # asked once a seal and matter, not once a use
+            seen[seal.id, matter] = _allows(service, actor, "impression.show", seal, matter)
+        if seen[seal.id, matter]:
+            kept.append(row)
+    return kept, following
 
 
-def sees_uses_of(service: ApplicationService, actor: Actor, seal: SealRow) -> bool:
-    """Whether the rules let somebody look at what was sealed with it; asked once a seal, not once a use."""
+def _allows(service: ApplicationService, actor: Actor, action: str, seal: SealRow, matter: str = "default") -> bool:
     facts = {"id": seal.id, "region": seal.region, "department": seal.owner_uscc, "sample": seal.sample}
-    return service.authoriser.decide(actor, "impression.show", facts).allowed
+    return service.authoriser.decide(actor, action, facts, {"matter": matter}).allowed
 
 
 def _statement(service: ApplicationService, session: Session, actor: Actor, asked: Asked) -> sa.Select[Any]:
@@ -122,7 +124,7 @@ def _statement(service: ApplicationService, session: Session, actor: Actor, aske
         seal = session.scalars(
             sa.select(SealRow).where(sa.or_(SealRow.id == asked.seal_id, SealRow.es_id == asked.seal_id))
         ).one_or_none()
-        if seal is None or not sees_uses_of(service, actor, seal):
+        if seal is None or not _allows(service, actor, "seal.show", seal):
             raise no_such_seal()
         statement = statement.where(use.seal_id == seal.id)
     if asked.matter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 
 from people.demo import demo_passwords
 from policies.authorise import NotAllowed
+from seals.schemas import NoSuchImpression
 from tests.node_home import Service, founded_home, serving
 
 PASSWORD = "correct horse battery"
@@ -269,3 +270,38 @@ def test_every_page_about_people_reads_in_both_languages(service: Service, lang:
         assert page.status_code == 200, path
         assert page.text.count("<h1") == 1
         assert f'lang="{"zh-CN" if lang == "zh" else "en"}"' in page.text
+
+
+def test_a_stand_in_for_one_matter_sees_what_was_sealed_in_it_and_nothing_else(service: Service) -> None:
+    """Horizontal walls hold through a delegation: another department's work, in the matters that were lent."""
+    from seals.sealing import Placement
+    from tests.node_home import EXAMPLES
+
+    node, seal = service.node, service.seal()
+    owner = next(one.id for one in node.accounts.departments() if one.uscc == seal["owner_uscc"])
+    elsewhere = node.accounts.create_department("云江市气象局").id
+    node.accounts.create("bureau.keeper", None, roles={"seal_keeper"}, department=owner)
+    node.accounts.create("outsider", None, roles={"handler"}, department=elsewhere)
+    operator, approval = node.actor(None), (EXAMPLES / "approval.pdf").read_bytes()
+    place = Placement(2, 137.0, 175.0)
+    made, _ = node.seals.apply(operator, approval, seal_id=seal["id"], placement=place)
+    outsider = node.accounts.get("outsider")
+    assert seal["id"] not in [one["id"] for one in node.seals.list(outsider).items]
+    until = datetime.now(UTC) + timedelta(days=1)
+    for matters, sees in ((["approval-reply"], False), (["default"], True)):
+        lent = node.accounts.delegations.grant(
+            "bureau.keeper", "outsider", roles={"seal_keeper"}, matters=matters, until=until, actor="admin"
+        )
+        outsider = node.accounts.get("outsider")
+        assert seal["id"] in [one["id"] for one in node.seals.list(outsider).items]
+        found = [one["id"] for one in node.seals.list_impressions(outsider, seal_id=seal["id"]).items]
+        assert (made["id"] in found) is sees
+        listed = [one["id"] for one in node.seals.applications.register(outsider, seal_id=seal["id"], limit=200).items]
+        assert (made["id"] in listed) is sees
+        if sees:
+            assert node.seals.show_impression(outsider, made["id"])["id"] == made["id"]
+        else:
+            with pytest.raises(NoSuchImpression):
+                node.seals.show_impression(outsider, made["id"])
+        node.accounts.delegations.withdraw(lent.id, actor="admin")
+    assert node.seals.list_impressions(node.accounts.get("outsider"), seal_id=None).items == []
