@@ -102,6 +102,7 @@ def run_worker(home: Path, *, stop: threading.Event | None = None) -> None:
             signal.signal(number, lambda *_: ending.set())
     node = Node.open(home, host=False)
     try:
+        _ = node.seals  # its rooms are opened before there are threads
         sides = [threading.Thread(target=_loop, args=([task], ending), name=task.name) for task in side_tasks(node)]
         for thread in sides:
             thread.start()
