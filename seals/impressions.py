@@ -101,7 +101,11 @@ class Impressions(SealRegistry):
             subject["application"] = row.application_id
         data = {"reason": hashlib.sha256(reason.encode()).hexdigest(), "replaced_by": replaced_by}
         self.audit.append(session, kind=kind, actor=by, subject=subject, data=data, rule=rule)
-        told = {"status": row.status, "reason": reason, "replaced_by": replaced_by}  # the reason is as public as the state
+        told = {
+            "status": row.status,
+            "reason": reason[:2000],
+            "replaced_by": replaced_by,
+        }  # the reason is as public as the state
         self.outbox.add(session, kind, subject, told, department=seal.owner_uscc, matter=row.matter)
 
     # -- inside ---------------------------------------------------------------------------------------------------------

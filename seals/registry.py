@@ -294,7 +294,7 @@ class SealRegistry:
                 data=data,
                 rule=rule,
             )
-            told = {"status": status, "es_id": seal.es_id, "reason": reason}
+            told = {"status": status, "es_id": seal.es_id, "reason": reason[:2000]}
             self.outbox.add(session, f"seal.{status}", {"seal": seal.id}, told, department=seal.owner_uscc)
 
         self.db.run(write)

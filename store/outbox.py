@@ -23,7 +23,7 @@ from store.db import utc_now
 from store.ids import new_id
 from store.models import EventRow
 
-MAX_BYTES = 8192
+MAX_BYTES = 16_384
 """Of subject and data as canonical JSON; an event is a notice, not a delivery of documents."""
 
 _KIND = re.compile(r"[a-z][a-z-]*\.[a-z][a-z-]*")

@@ -109,6 +109,13 @@ def test_a_notice_is_a_signed_token_of_what_happened(world: World) -> None:
     assert json.loads(leaf)["data"]["jti"] == claims["jti"]
 
 
+def test_no_reason_is_too_long_to_be_told(world: World) -> None:
+    world.subscribe(world.oa)
+    world.happens("impression.voided", reason="𠮷" * 2000)
+    assert world.courier.work() == 1
+    assert world.claims()["events"][EVENT_TYPE_PREFIX + "impression.voided"]["data"]["reason"] == "𠮷" * 2000
+
+
 def test_a_system_is_told_of_its_own_department_and_of_no_other(world: World) -> None:
     world.subscribe(world.oa)
     world.subscribe(world.bank)
