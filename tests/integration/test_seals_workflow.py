@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,12 +33,15 @@ from seals.workflow.drafts import NewDocument
 from seals.workflow.states import STATUSES, VERBS, allowed
 from store.blobs import BlobDamaged
 from store.db import Database
-from store.intents import IdempotencyMismatch
+from store.intents import AttemptSuperseded, IdempotencyMismatch, StillRunning
 from store.models import AuditLeafRow, EventRow
 from tests.integration.seals_world import APPROVALS, MARKET, OPERATOR
 from tests.integration.workflow_world import PLACE, Office, page
 
-ON_POSTGRESQL = {"test_an_application_goes_from_hand_to_hand_until_it_is_delivered"}
+ON_POSTGRESQL = {
+    "test_an_application_goes_from_hand_to_hand_until_it_is_delivered",
+    "test_many_at_once_sign_off_once_and_seal_each_document_once",
+}
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +103,33 @@ def test_an_application_goes_from_hand_to_hand_until_it_is_delivered(database: D
         text = " ".join(session.scalars(sa.select(AuditLeafRow.body)))
     for personal in ("张三", "13800000000", "本人领取", "材料齐全"):
         assert personal not in text
+
+
+def test_many_at_once_sign_off_once_and_seal_each_document_once(database: Database, tmp_path: Path) -> None:
+    office = Office(tmp_path, database)
+    made = office.put(documents=2, matter="default")
+    signer, keepers = office["signer"], [office["keeper"], office["keeper2"]]
+
+    def tried(act: Callable[[], Any]) -> str:
+        try:
+            act()
+        except (ApplicationStateRefused, ApplicationNeeded, StillRunning, AttemptSuperseded) as exc:
+            return exc.code
+        return "done"
+
+    with ThreadPoolExecutor(4) as pool:
+        signed = list(pool.map(lambda _: tried(lambda: office.apply.sign_off(signer, made["id"])), range(4)))
+        sealed = list(pool.map(lambda n: tried(lambda: office.apply.seal(keepers[n % 2], made["id"])), range(6)))
+    assert signed.count("done") == 1
+    assert "done" in sealed
+    office.apply.seal(keepers[0], made["id"])
+    assert uses_of(office, made["id"]) == 2
+    assert Counter(office.kinds(made["id"])) == {
+        "application.submitted": 1,
+        "application.signed-off": 1,
+        "seal.applied": 2,
+        "application.sealed": 1,
+    }
 
 
 def test_countersigning_goes_side_by_side_or_in_turn_as_the_matter_says(office: Office) -> None:
@@ -435,7 +468,7 @@ def test_in_production_whoever_handled_does_not_seal_and_nothing_is_sealed_witho
 def test_another_department_learns_nothing_and_does_nothing(office: Office) -> None:
     made, apply, stranger = office.signed_off(), office.apply, office["stranger"]
     at = made["id"]
-    acts = [
+    acts: list[Callable[[], Any]] = [
         lambda: apply.show(stranger, at),
         lambda: apply.amend(stranger, at, copies=2),
         lambda: apply.review(stranger, at),
