@@ -18,6 +18,7 @@ _WELL_KNOWN = {
     "ca_certificate": (None, "application/pkix-cert"),
     "timestamp": ("application/timestamp-query", "application/timestamp-reply"),
     "trust_list": (None, "application/jose"),
+    "seal_status": (None, "application/jose"),
     "metrics": (None, "text/plain"),
 }
 """Operation: media types of its request and of its answer."""
