@@ -32,6 +32,7 @@ from store.db import Database
 PASSWORD = "correct horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 ON_POSTGRESQL = {
+    "test_accounts_are_found_by_name_role_department_state_and_kind",
     "test_an_account_signs_in_and_its_session_knows_it",
     "test_a_head_of_departments_reaches_those_below_and_not_beside",
 }
@@ -284,3 +285,59 @@ def test_session_tokens_are_never_reused(people: AccountService) -> None:
     assert len(tokens) == 20
     with people.db.read() as session:
         assert session.scalar(sa.text("select count(*) from sessions")) == 20
+
+
+def test_accounts_are_found_by_name_role_department_state_and_kind(people: AccountService) -> None:
+    above = people.create_department("审批局").id
+    below = people.create_department("一科", parent=above).id
+    people.create("li.hua", PASSWORD, roles={"handler", "reviewer"}, department=below, display_name="李华 100%")
+    people.create("oa", None, roles={"handler"}, kind="system", display_name="审批系统")
+    people.create("wang", PASSWORD, roles={"signer_off"}, department=above, display_name="王芳")
+    people.set_status("wang", "disabled", actor="local-operator")
+
+    def names(**wanted: str) -> list[str]:
+        return [one.name for one in people.accounts(**wanted)]  # type: ignore[arg-type]
+
+    assert names(q="LI.H") == names(q="李华") == names(q="100%") == ["li.hua"]
+    assert names(q="%") == ["li.hua"], "a percent sign is a percent sign"
+    assert names(q="_") == []
+    assert names(role="handler") == ["li.hua", "oa"]
+    assert names(role="hand") == []
+    assert names(department=above) == ["li.hua", "wang"]
+    assert names(department=below) == ["li.hua"]
+    assert names(status="disabled") == ["wang"]
+    assert names(kind="system") == ["oa"]
+    first = people.accounts(limit=1)
+    assert [one.name for one in people.accounts(limit=5, after=first[0].id)] == ["oa", "wang"]
+
+
+def test_a_department_moves_in_the_tree_and_never_below_itself(people: AccountService) -> None:
+    city, bureau = people.create_department("云江市"), people.create_department("审批局")
+    section = people.create_department("一科", parent=bureau.id)
+    moved = people.change_department(bureau.id, parent=city.id, actor="local-operator")
+    assert (moved.name, moved.parent) == ("审批局", city.id)
+    for parent in (bureau.id, section.id):
+        with pytest.raises(BadAccount):
+            people.change_department(bureau.id, parent=parent, actor="local-operator")
+    with pytest.raises(NameTaken):
+        people.change_department(bureau.id, name="云江市", actor="local-operator")
+    with pytest.raises(NoSuchDepartment):
+        people.change_department("dept_0", name="x", actor="local-operator")
+
+
+def test_colleagues_are_those_of_the_department_below_it_and_right_above(people: AccountService) -> None:
+    city = people.create_department("云江市").id
+    bureau, other = (people.create_department(name, parent=city).id for name in ("审批局", "监管局"))
+    section = people.create_department("一科", parent=bureau).id
+    for name, department in (("a.city", city), ("b.bureau", bureau), ("c.section", section), ("d.other", other)):
+        people.create(name, None, roles={"handler"}, department=department)
+    people.create("oa", None, roles={"handler"}, kind="system", department=bureau)
+    people.create("e.gone", None, roles={"handler"}, department=bureau)
+    people.set_status("e.gone", "disabled", actor="local-operator")
+
+    def near(name: str) -> list[str]:
+        return [one.name for one in people.colleagues(people.get(name))]
+
+    assert near("b.bureau") == ["a.city", "c.section"]
+    assert near("c.section") == ["b.bureau"]
+    assert near("d.other") == ["a.city"]
