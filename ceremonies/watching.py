@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ceremonies.watch_config import WatchConfig
-from crypto.errors import BadInput, Conflict, Forbidden, Misconfigured, NotFound, Unprocessable, XinyinError
+from crypto.errors import BadInput, Conflict, Forbidden, Misconfigured, XinyinError
 from people.schemas import Account, Actor
 from policies.limits import DOCUMENT_BYTES
 from seals.schemas import ApplicationChanged
@@ -39,8 +39,6 @@ _AT_ONCE = 50
 _LOOK_AGAIN_S = 5.0
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
 _APPLICATION = ".application"
-_LASTING = (BadInput, Forbidden, NotFound, Conflict, Unprocessable)
-"""Refusals that another try would meet again; anything else (busy, no signer, a full disk) passes."""
 
 _ENDED = {
     "refused": ("The application was refused", "申请未获批准"),
@@ -159,13 +157,14 @@ class WatchedFolder:
             return 0
         try:
             done = self._follow(folder, source, parties)
-        except _LASTING as exc:
-            if isinstance(exc, StillRunning):
-                return 0
-            self._fail(folder, source, exc.message, exc.message_zh)
-            return 1
         except XinyinError as exc:
+            if _lasts(exc):
+                self._fail(folder, source, exc.message, exc.message_zh)
+                return 1
             log.warning("watch %s: %s waits: %s %s", self.config.name, source.name, exc.code, exc.message)
+            return 0
+        except Exception:  # one document that nobody foresaw must not keep the others waiting
+            log.exception("watch %s: %s waits", self.config.name, source.name)
             return 0
         return int(done)
 
@@ -269,6 +268,11 @@ class WatchedFolder:
             left.unlink()
         folder.rmdir()
         self._look_at.pop(folder.name, None)
+
+
+def _lasts(exc: XinyinError) -> bool:
+    """Whether another try would meet the same refusal; busy, no signer, a full disk pass."""
+    return 400 <= exc.status < 500 and exc.status not in (401, 429) and not isinstance(exc, StillRunning)
 
 
 def _read(path: Path) -> bytes:

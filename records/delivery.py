@@ -244,6 +244,9 @@ class Courier:
             )
         except XinyinError as exc:
             return f"{exc.code}: {exc.message}"[:500], False
+        except Exception:  # a fault of our own is tried again and given up like one of theirs
+            log.exception("call-back %s to %s", parcel.delivery.id, parcel.subscription.id)
+            return "internal: see the worker's log", False
         if answer.status in _TAKEN:
             return None, False
         return _refusal(answer)

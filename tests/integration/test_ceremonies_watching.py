@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,27 @@ def test_a_file_that_still_changes_is_left_alone(node: Node) -> None:
     time.sleep(0.7)
     assert worker.work() == 1
     assert sorted(path.name for path in place.inbox.iterdir()) == [".c.pdf", ".taken", "b.pdf.part"]
+
+
+def test_a_document_that_nobody_foresaw_waits_and_keeps_no_other_from_its_end(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = config(node.home, "instant")
+    drop(place.inbox, "a.pdf")
+    drop(place.inbox, "b.pdf")
+    submit = node.seals.applications.submit
+
+    def stumbling(*arguments: Any, **options: Any) -> Any:
+        if options["title"] == "a":
+            raise RuntimeError("a fault of our own")
+        return submit(*arguments, **options)
+
+    monkeypatch.setattr(node.seals.applications, "submit", stumbling)
+    worker = look(node, "instant")
+    assert (worker.work(), worker.waiting()) == (1, 1)
+    monkeypatch.undo()
+    assert look(node, "instant").work() == 1
+    assert names(place.outbox) == ["a.pdf", "a.pdf.json", "b.pdf", "b.pdf.json"]
 
 
 def test_nothing_that_lies_there_is_written_over(node: Node) -> None:
