@@ -75,7 +75,7 @@ def account_of(session: Session, row: AccountRow, now: datetime | None = None) -
         display_name=row.display_name,
         status=row.status,
         created_at=row.created_at,
-        stand_ins=_stand_ins(session, row, now) if now is not None else (),
+        stand_ins=_stand_ins(session, row, now) if now is not None and row.kind == "staff" else (),
     )
 
 
