@@ -105,9 +105,10 @@ class Acting(ApplicationBook):
     ) -> Decision:
         context = self.context(row, steps)
         if verb == "seal":
-            seal = session.get(SealRow, row.seal_id)
+            seal = session.get(SealRow, row.seal_id) if row.seal_id else None
             if seal is None:
-                raise none_such(row.id)
+                why = "the seal that it names is not in the register; amend the application."
+                return Decision(False, "seal.apply", "no-permit", why, "申请所指印章不在登记簿中；请补正申请。")
             facts = {"id": seal.id, "region": seal.region, "department": seal.owner_uscc, "sample": seal.sample}
             more = {"application_state": row.status, "attended": True, "bound": True}
             more["by_rule"] = (row.signer_off or "").startswith("rule:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from crypto.errors import XinyinError
 from policies.authorise import NotAllowed
@@ -34,8 +36,9 @@ from seals.workflow.states import STATUSES, VERBS, allowed
 from store.blobs import BlobDamaged
 from store.db import Database
 from store.intents import AttemptSuperseded, IdempotencyMismatch, StillRunning
+from store.migrations import config
 from store.models import AuditLeafRow, EventRow
-from tests.integration.seals_world import APPROVALS, MARKET, OPERATOR
+from tests.integration.seals_world import APPROVALS, MARKET, OPERATOR, REGION
 from tests.integration.workflow_world import PLACE, Office, page
 
 ON_POSTGRESQL = {
@@ -706,3 +709,33 @@ def test_a_node_adds_matters_of_its_own_and_a_bad_one_is_refused_by_name(tmp_pat
         own.write_text(f'[matters.letter]\nzh = "函"\nen = "Letter"\n{bad}\n', "utf-8")
         with pytest.raises(BadMatters):
             Matters.load(own)
+
+
+# -- what an earlier version left -------------------------------------------------------------------------------------------
+
+
+def test_applications_of_an_earlier_version_go_on_at_the_step_that_they_wait_for(tmp_path: Path) -> None:
+    database = Database.open(f"sqlite:///{tmp_path}/old.sqlite")
+    columns = ("id", "region", "purpose", "status", "department", "matter", "facts", "handler", "created_at", "document_sha256")
+    old = sa.table("applications", *(sa.column(name) for name in columns), sa.column("signer_off"), sa.column("decided_at"))
+    with database.engine.begin() as connection:
+        command.upgrade(config(connection), "0003")
+        for status in ("submitted", "signed-off", "refused", "used"):
+            values = {"id": f"application_{status}", "region": REGION, "purpose": "use-seal", "status": status}
+            values |= {"department": MARKET, "matter": "A-118", "facts": "{}", "handler": "account_old"}
+            decided = None if status == "submitted" else "2026-01-03 00:00:00"
+            signer = None if status == "submitted" else "account_signer"
+            values |= {"created_at": "2026-01-02 00:00:00", "decided_at": decided, "signer_off": signer}
+            connection.execute(sa.insert(old).values(**values, document_sha256=hashlib.sha256(page(0)).hexdigest()))
+    office = Office(tmp_path, database)
+    waiting, signed = (office.apply.show(office["signer"], f"application_{one}") for one in ("submitted", "signed-off"))
+    assert (waiting["can"], waiting["waiting"]["step"]) == (["sign-off", "return", "refuse"], "sign-off")
+    assert office.apply.sign_off(office["signer"], waiting["id"])["status"] == "signed-off"
+    assert [step["state"] for step in signed["steps"]] == ["done", "done", "current", "waiting"]
+    assert len({one["track_code"] for one in office.apply.list(office["signer"]).items}) == 4
+    apply, seal_id = office.world.seals.apply, office.seal["id"]
+    made, _ = apply(office["keeper"], page(0), seal_id=seal_id, placement=PLACE, application=signed["id"])
+    assert made["application"] == signed["id"]
+    for wrong, data in ((signed["id"], page(1)), ("application_refused", page(0))):
+        with pytest.raises((ApplicationNeeded, NotAllowed)):
+            apply(office["keeper"], data, seal_id=seal_id, placement=PLACE, application=wrong)

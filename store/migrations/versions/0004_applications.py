@@ -22,9 +22,6 @@ _FILLED = {"title": "", "copies": 1, "round": 1}
 
 def upgrade() -> None:
     """Steps, documents and deliveries; applications that are there go on at the step that they wait for."""
-    _steps()
-    _documents()
-    _deliveries()
     with op.batch_alter_table("applications") as batch:
         batch.add_column(sa.Column("title", sa.String(length=300), nullable=True))
         batch.add_column(sa.Column("number", sa.String(length=100), nullable=True))
@@ -36,7 +33,7 @@ def upgrade() -> None:
         batch.add_column(sa.Column("replaces", sa.String(length=64), nullable=True))
         batch.add_column(sa.Column("track_code", sa.String(length=20), nullable=True))
         batch.add_column(sa.Column("since", UtcDateTime(), nullable=True))
-    _carry_over()
+    _fill()
     with op.batch_alter_table("applications") as batch:
         for name, kind in (
             ("title", sa.String(length=300)),
@@ -51,6 +48,11 @@ def upgrade() -> None:
         batch.create_check_constraint(op.f("ck_applications_status"), _STATUS)
         batch.create_index("ix_applications_department_status", ["department", "status", "id"], unique=False)
         batch.create_index("ix_applications_track_code", ["track_code"], unique=True)
+    # Afterwards: SQLite makes a table anew to change it, which it refuses while rows of others refer to its rows.
+    _steps()
+    _documents()
+    _deliveries()
+    _carry_over()
 
 
 def _steps() -> None:
@@ -124,18 +126,29 @@ def _deliveries() -> None:
     op.create_index("ix_application_deliveries_application_id", "application_deliveries", ["application_id"], unique=False)
 
 
+_APPLICATIONS = sa.table(
+    "applications",
+    *(sa.column(name) for name in ("id", "status", "purpose", "department", "handler", "signer_off", "title", "copies")),
+    sa.column("round"),
+    sa.column("track_code"),
+    sa.column("handlers", JsonType),
+    sa.column("since", UtcDateTime()),
+    sa.column("created_at", UtcDateTime()),
+    sa.column("decided_at", UtcDateTime()),
+)
+
+
+def _fill() -> None:
+    """Give every application what all have from now on, a code to follow it by among it."""
+    connection = op.get_bind()
+    for row in connection.execute(sa.select(_APPLICATIONS)).all():
+        values = {**_FILLED, "handlers": [row.handler], "since": row.decided_at or row.created_at}
+        values["track_code"] = "".join(secrets.choice(_CODE) for _ in range(20))
+        connection.execute(sa.update(_APPLICATIONS).where(_APPLICATIONS.c.id == row.id).values(**values))
+
+
 def _carry_over() -> None:
-    """Give every application its code and its steps: handled by one, then the sign-off, then (to use a seal) the use."""
-    applications = sa.table(
-        "applications",
-        *(sa.column(name) for name in ("id", "status", "purpose", "department", "handler", "signer_off", "title", "copies")),
-        sa.column("round"),
-        sa.column("track_code"),
-        sa.column("handlers", JsonType),
-        sa.column("since", UtcDateTime()),
-        sa.column("created_at", UtcDateTime()),
-        sa.column("decided_at", UtcDateTime()),
-    )
+    """Give every application its steps: handled by one, then the sign-off, then (to use a seal) the use."""
     steps = sa.table(
         "application_steps",
         *(sa.column(name) for name in ("application_id", "round", "n", "step", "department", "in_turn", "state", "actor")),
@@ -144,11 +157,7 @@ def _carry_over() -> None:
         sa.column("at", UtcDateTime()),
     )
     connection = op.get_bind()
-    for row in connection.execute(sa.select(applications)).all():
-        since = row.decided_at or row.created_at
-        values = {**_FILLED, "handlers": [row.handler], "since": since}
-        values["track_code"] = "".join(secrets.choice(_CODE) for _ in range(20))
-        connection.execute(sa.update(applications).where(applications.c.id == row.id).values(**values))
+    for row in connection.execute(sa.select(_APPLICATIONS)).all():
         common = {"application_id": row.id, "round": 1, "department": row.department, "in_turn": True}
         decided = {"submitted": "current", "refused": "refused"}.get(row.status, "done")
         listed = [
@@ -159,5 +168,5 @@ def _carry_over() -> None:
             waiting = {"signed-off": "current", "refused": "skipped"}.get(row.status, "waiting")
             listed += [("seal", ["seal_keeper"], waiting, None, None), ("deliver", ["handler"], "waiting", None, None)]
         for n, (step, roles, state, actor, at) in enumerate(listed):
-            told = {"n": n, "step": step, "roles": roles, "state": state, "actor": actor, "at": at, "since": at or since}
+            told = {"n": n, "step": step, "roles": roles, "state": state, "actor": actor, "at": at, "since": at or row.since}
             connection.execute(sa.insert(steps).values(**common, **told))
