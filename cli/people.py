@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +14,10 @@ from cli.support import opened
 from crypto.errors import Usage
 from formats.dates import BEIJING
 from people.errors import BadToken
-from people.schemas import Account
+from people.schemas import Account, Delegation
+
+if TYPE_CHECKING:
+    from ceremonies.node import Node
 
 departments_app = typer.Typer(help="部门 / departments")
 delegations_app = typer.Typer(help="代签授权 / who stands in for whom")
@@ -246,9 +250,7 @@ def list_delegations(
         whose = node.accounts.get(account).id if account else None
         node.authorise(actor, "people.delegations", {"id": whose} if whose else {})
         found = node.accounts.delegations.list(whose, open_only=open_only, limit=limit, after=cursor)
-        names = node.accounts.display_names({x for one in found for x in (one.from_account, one.to_account)})
-        rows = [{**plain(one), "from_name": names[one.from_account], "to_name": names[one.to_account]} for one in found]
-        emit_list(rows, _DELEGATION, next_cursor=found[-1].id if len(found) == limit else None)
+        emit_list(_named(node, found), _DELEGATION, next_cursor=found[-1].id if len(found) == limit else None)
 
 
 @delegations_app.command("grant")
@@ -278,7 +280,7 @@ def grant(
             actor=actor.id,
             rule=rule,
         )
-        emit(made)
+        emit(_named(node, [made])[0])
 
 
 @delegations_app.command("withdraw")
@@ -287,7 +289,13 @@ def withdraw(delegation: Annotated[str, typer.Argument(metavar="DELEGATION", hel
     with opened() as (node, actor):
         found = node.accounts.delegations.get(delegation)
         rule = node.authorise(actor, "people.delegate", {"id": found.from_account})
-        emit(node.accounts.delegations.withdraw(found.id, actor=actor.id, rule=rule))
+        emit(_named(node, [node.accounts.delegations.withdraw(found.id, actor=actor.id, rule=rule)])[0])
+
+
+def _named(node: Node, delegations: Sequence[Delegation]) -> list[dict[str, object]]:
+    """Delegations with the names of the two people."""
+    names = node.accounts.display_names({x for one in delegations for x in (one.from_account, one.to_account)})
+    return [{**plain(one), "from_name": names[one.from_account], "to_name": names[one.to_account]} for one in delegations]
 
 
 def _day(text: str) -> datetime:
