@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,11 @@ from ceremonies.node import Node
 from ceremonies.rotation import StepRefused
 from ceremonies.sample import APPROVER, sample_uscc
 from ceremonies.steps import needed
+from crypto.errors import XinyinError
+from crypto.keys import SoftwareKey
+from crypto.suites import Suite
+from formats.pkcs10 import CertificationRequest
+from formats.x509 import Certificate, CertificateSpec, Subject, build_certificate
 from hsm.errors import KeyStateForbids
 from hsm.schemas import Generation, KeyPurpose
 from seals.models import SealVersionRow
@@ -192,6 +197,46 @@ def test_a_licence_code_of_a_retired_key_is_still_confirmed_by_the_list(node: No
     new, old = rotated(node, role_of(node, "licence_issuer", "p256"))
     granted = {s.certificate.public_key.fingerprint for s in listed(node).services if s.certificate and s.status == "granted"}
     assert {old.public_key.fingerprint, new.public_key.fingerprint} <= granted
+
+
+def test_an_outside_ca_certifies_the_next_key_and_then_only_it_does(node: Node, seal: dict[str, Any]) -> None:
+    operator, rotation = node.actor(None), node.rotation
+    role = role_of(node, "seal_holder", "p256")
+    outside = SoftwareKey.generate(Suite.P256)
+    now = datetime.now(UTC)
+    first, last = now - timedelta(days=1), now + timedelta(days=700)
+    usage = ("keyCertSign", "cRLSign")
+    root = build_certificate(
+        CertificateSpec(Subject("外部 CA"), outside.public_key, 1, first, last, is_ca=True, key_usage=usage), outside
+    )
+
+    def certified(serial: int) -> Certificate:
+        request = CertificationRequest.parse(rotation.request(operator, made.id))
+        assert request.public_key == made.public_key
+        leaf = CertificateSpec(
+            Subject(seal["name"]), made.public_key, serial, first, last, issuer=root,
+            key_usage=("digitalSignature", "nonRepudiation"), es_id=seal["es_id"],
+        )  # fmt: skip
+        return build_certificate(leaf, outside)
+
+    made = rotation.stage(operator, role)
+    rotation.prove(operator, made.id)
+    strange = build_certificate(
+        CertificateSpec(Subject("x"), outside.public_key, 9, first, last, issuer=root, key_usage=("digitalSignature",)), outside
+    )
+    rotation.certify(operator, made.id, certificate=certified(2).der, chain=root.pem().encode())
+    with pytest.raises(XinyinError):
+        node.ca.import_certificate(made, strange.der, root.pem().encode(), es_id=seal["es_id"])
+    rotation.file(operator, made.id)
+    rotation.activate(operator, made.id)
+    rotation.retire(operator, rotation.before(made)[0].id)
+    made = rotation.stage(operator, role)
+    rotation.prove(operator, made.id)
+    with pytest.raises(StepRefused, match="from outside"):
+        rotation.certify(operator, made.id)
+    needs = next(s["needs"] for s in rotation.plan(operator, role)["steps"] if s["step"] == "certify")
+    assert "outside-ca" in {need["code"] for need in needs}
+    rotation.certify(operator, made.id, certificate=certified(3).der, chain=root.pem().encode())
 
 
 def test_the_plan_says_what_is_left_and_what_it_needs(node: Node) -> None:
