@@ -84,6 +84,7 @@ class Asking:
 
         :raises NotAllowed: not by this caller
         """
+        self._node.authorise(actor, "approval.request")
         wanted = self.foresee(step, target, said)
         standing = self.standing(actor, wanted)
         if standing is not None:

@@ -214,7 +214,8 @@ def amend(request: Request, session: SignedIn, form: Posted, application_id: str
     node = node_of(request)
     shown = node.seals.applications.show(session.account, application_id)
     if "amend" not in shown["can"]:
-        return RedirectResponse(f"/desk/{application_id}", 303)
+        problem = {"message": "You cannot amend this application now.", "message_zh": "您现在不能补正该申请。"}
+        return _page(request, session, application_id, 1, 0, 403, problem=problem)
     files = [node.seals.applications.document(session.account, application_id, one["n"]) for one in shown["documents"]]
     upload = uploads_of(request).create(session.account.id, files, values=_as_fields(shown), amends=application_id)
     return RedirectResponse(f"/desk/new/{upload.id}", 303)

@@ -231,6 +231,7 @@ def take_step(request: Request, actor: Caller, generation_id: str, step: Step, w
 
 def take(request: Request, actor: Caller, generation_id: str, step: str, wish: StepWish) -> Any:
     """The step, with what of the wish belongs to it; pages use it too."""
+    node_of(request).authorise(actor, "approval.request")  # how a key stands is told only to who could ask for the step
     rotation = node_of(request).rotation
     more: dict[str, Any] = {} if step == "prove" else {"approval": wish.approval}
     if step == "certify" and wish.certificate:

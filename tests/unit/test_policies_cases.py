@@ -28,6 +28,11 @@ def test_the_rules_answer_every_case_as_it_says(outcome: cases.Outcome) -> None:
     assert outcome.ok, outcome.decision
 
 
+def test_no_rule_is_without_a_case() -> None:
+    outcomes = cases.run(cases.load(), AUTHORISERS)
+    assert cases.without_case(outcomes, AUTHORISERS["development"].rules) == [], "write one in policies/tests"
+
+
 def test_a_case_that_the_rules_contradict_fails_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "own.toml"
     file.write_text(GOOD + GOOD.replace("allow = ", "deny = "), encoding="utf-8")
