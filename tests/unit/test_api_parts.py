@@ -68,6 +68,9 @@ def test_every_sentence_of_every_page_exists_in_both_languages() -> None:
     for subject in texts.subjects("zh"):
         zh, en = texts.sentences("zh", subject), texts.sentences("en", subject)
         assert list(zh) == list(en), f"{subject}: the same keys in the same order"
+        for lang, one in (("zh", zh), ("en", en)):
+            written = re.findall(r'^msgid "(?!")', (texts.LOCALE / lang / f"{subject}.po").read_text("utf-8"), re.MULTILINE)
+            assert len(written) == len(one), f"{lang}/{subject}: a key stands there twice"
         for key in zh:
             assert zh[key].strip(), f"{subject}: {key}"
             assert en[key].strip(), f"{subject}: {key}"
