@@ -21,6 +21,7 @@ from api import history, navigation, training
 from api.auth import session_of
 from api.texts import LANGUAGES, text
 from formats.dates import BEIJING
+from seals.workflow.directory import called
 
 HERE = Path(__file__).parent
 
@@ -130,6 +131,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "account_href": "/account" if "/account" in served else "/desk",
         "places": navigation.places(served, node.authoriser, account),
         "strip": training.strip(request, node),
+        "called": lambda person: called(person["id"], person["name"], english=lang != "zh"),
         "history": lambda subject: history.of(node, subject, lang),
         "csrf": session.csrf if session else "",
         "back": quote(request.url.path if request.method == "GET" else "/"),

@@ -382,7 +382,9 @@ def _human(console: Console, found: dict[str, Any]) -> None:
 
 
 def _step(step: dict[str, Any]) -> str:
-    who = step["who_name"] or ""
+    from seals.workflow.directory import called
+
+    who = called(step["who"], step["who_name"], english=STATE.lang == "en")
     if step["on_behalf_of_name"]:
         who += STATE.pick(f"（代 {step['on_behalf_of_name']}）", f" (for {step['on_behalf_of_name']})")
     when = beijing(step["at"]) if step["at"] else ""

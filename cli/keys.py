@@ -37,11 +37,19 @@ def list_keys() -> None:
         node.authorise(actor, "key.list")
         columns = (
             ("id", "编号", "ID"),
+            ("name", "名称", "Name"),
             ("purpose", "用途", "Purpose"),
             ("suite", "算法", "Suite"),
-            ("status", "状态", "Status"),
+            ("generation", "现用代次", "In use"),
+            ("next_generation", "下一代", "Next"),
         )
-        emit_list(node.list_keys(), columns)
+        emit_list([role | _in_use(role) for role in node.list_keys()], columns)
+
+
+def _in_use(role: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of the generation that signs and of the one that is being got ready."""
+    numbers = {g["status"]: g["number"] for g in role["generations"]}
+    return {"generation": numbers.get("active"), "next_generation": numbers.get("staged")}
 
 
 @app.command("plan")

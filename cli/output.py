@@ -67,7 +67,7 @@ def _fits(console: Console, rows: list[list[str]]) -> bool:
     from rich.cells import cell_len
 
     widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return sum(widths) + 2 * len(widths) + 2 <= console.width
+    return sum(widths) + 3 * len(widths) + 1 <= console.width
 
 
 def _print_table(console: Console, headings: list[str], rows: list[list[str]]) -> None:

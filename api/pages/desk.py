@@ -19,6 +19,7 @@ from api.sessions import Session
 from api.texts import text
 from crypto.errors import BadInput, NotFound, XinyinError
 from seals.placement import Placement
+from seals.workflow.directory import called
 from seals.workflow.drafts import place_from_json
 from seals.workflow.service import METHODS
 
@@ -119,7 +120,7 @@ def _row(one: dict[str, Any], lang: str) -> list[str]:
         one["department_name"],
         one["seal"]["name"] if one["seal"] else "",
         str(one["copies"]),
-        one["handler"]["name"] or "",
+        called(one["handler"]["id"], one["handler"]["name"], english=lang != "zh"),
         text(lang, f"application_{one['status']}"),
         render.short_moment(one["since"]),
     ]
@@ -320,7 +321,7 @@ def _steps(request: Request, shown: dict[str, Any]) -> list[dict[str, Any]]:
         label = text(lang, f"act_{one['step']}")
         if one["step"] == "countersign":
             label = text(lang, "act_of", act=label, department=one["department_name"])
-        who, note = one["who_name"], one["note"]
+        who, note = called(one["who"], one["who_name"], english=lang != "zh"), one["note"]
         if one["on_behalf_of_name"]:
             who = text(lang, "act_behalf", who=who, behalf=one["on_behalf_of_name"])
         if one["who"] and str(one["who"]).startswith("rule:"):

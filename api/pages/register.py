@@ -15,7 +15,7 @@ from api.pages.applying import SignedIn, seal_label
 from api.texts import text
 from ceremonies.plain import plain
 from formats.dates import BEIJING
-from seals.workflow.register import Asked
+from seals.workflow.register import Asked, people_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -86,9 +86,13 @@ def _day(given: str, later: int = 0) -> datetime | None:
 
 def _row(one: dict[str, Any], lang: str) -> dict[str, Any]:
     """One use of a seal in words."""
-    return one | {
-        "sealed_at": render.short_moment(one["created_at"]),
-        "seal": one["seal_name"],
-        "matter": one["matter_name_zh"] if lang == "zh" else one["matter_name"],
-        "state": text(lang, f"impression_{one['status']}"),
-    }
+    return (
+        one
+        | people_of(one, english=lang != "zh")
+        | {
+            "sealed_at": render.short_moment(one["created_at"]),
+            "seal": one["seal_name"],
+            "matter": one["matter_name_zh"] if lang == "zh" else one["matter_name"],
+            "state": text(lang, f"impression_{one['status']}"),
+        }
+    )

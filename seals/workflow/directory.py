@@ -11,6 +11,14 @@ from people.models import AccountRow, DelegationRow, DepartmentRow
 from store.db import utc_now
 
 MOST_NAMED = 20
+_OPERATOR = "local-operator"
+
+
+def called(account: str | None, name: str | None, *, english: bool) -> str:
+    """What pages and tables print for who did something: the name, and words for whoever works at the node itself."""
+    if account == _OPERATOR:
+        return "local operator" if english else "本机操作员"
+    return name or ""
 
 
 class Directory:

@@ -17,7 +17,7 @@ from formats.dates import BEIJING
 from seals.models import ApplicationDocumentRow, ApplicationRow, ImpressionRow, SealRow
 from seals.ports import Actor
 from seals.schemas import Page, no_such_seal, shown_time
-from seals.workflow.directory import Directory
+from seals.workflow.directory import Directory, called
 from seals.workflow.showing import belongs, masked
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def _row(
         "handler_id": handler,
         "signer_off": _signer(service, names, signer_off) if signer_off else None,
         "signer_off_id": signer_off,
+        "signer_off_rule": _signed_by_rule(service, signer_off),
         "sealed_by": names.person(use.account),
         "sealed_by_id": use.account,
         "rule": use.rule,
@@ -209,13 +210,30 @@ def _row(
 
 def _signer(service: ApplicationService, names: Directory, signer_off: str) -> str | None:
     """A person's name, or the words of the rule that signed off 秒批."""
-    rule = service.authoriser.rules.get(signer_off.removeprefix("rule:"))
-    return rule.zh if rule and signer_off.startswith("rule:") else names.person(signer_off)
+    rule = _signed_by_rule(service, signer_off)
+    return rule["zh"] if rule else names.person(signer_off)
+
+
+def _signed_by_rule(service: ApplicationService, signer_off: str | None) -> dict[str, str] | None:
+    """The words ``{"en", "zh"}`` of the rule that signed off 秒批; None where a person did."""
+    if not (signer_off or "").startswith("rule:"):
+        return None
+    rule = service.authoriser.rules.get(str(signer_off).removeprefix("rule:"))
+    return {"en": rule.en, "zh": rule.zh} if rule else None
+
+
+def people_of(row: dict[str, Any], *, english: bool) -> dict[str, str]:
+    """Who handled, signed off and sealed, as pages and tables print it in a language."""
+    said = {who: called(row[f"{who}_id"], row[who], english=english) for who in ("handler", "signer_off", "sealed_by")}
+    if row["signer_off_rule"]:
+        said["signer_off"] = row["signer_off_rule"]["en" if english else "zh"]
+    return said
 
 
 def _cells(row: dict[str, Any], english: bool) -> list[str]:
     flat = {
         **row,
+        **people_of(row, english=english),
         "matter_name": row["matter_name"] if english else row["matter_name_zh"],
         "created_at": datetime.fromisoformat(row["created_at"]).astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         "rule_words": row["rule_words"] if english else row["rule_words_zh"],
