@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check serve bench docs format lock devtoken setup-demo setup-test clean
+.PHONY: help demo test check authority serve bench docs format lock devtoken setup-demo setup-test clean
 
 help: ## List these habits
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: setup-test ## Style, types and the walls between rooms
 
 bench: setup-test ## Measure beside peers; prints a table (ARGS=--json for JSON)
 	@$(BIN)/python -m bench $(ARGS)
+
+authority: setup-test ## Renew docs/authority.md: every address tried as every kind of caller
+	@XINYIN_RENEW_AUTHORITY=1 $(BIN)/python -m pytest -q tests/integration/test_authority.py
 
 docs: setup-demo ## Print where to read; check that links between the documents hold
 	@$(BIN)/python docs/check_links.py

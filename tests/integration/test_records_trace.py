@@ -223,3 +223,27 @@ def test_a_use_that_is_not_yet_under_a_checkpoint_is_told_without_proof(edited: 
     assert use["proof"] is None
     assert "on-record-soon" in codes(use, True)
     assert not codes(use, False)
+
+
+def test_the_command_says_by_its_exit_status_what_came_of_it(
+    edited: Sealed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cli.main import main
+
+    home, file = ["--home", str(edited.node.home), "--lang", "en"], tmp_path / "sealed.pdf"
+    file.write_bytes(edited.document)
+    assert main([*home, "audit", "trace", str(file)]) == 0
+    told = capsys.readouterr().out
+    for words in ("样本 印章管理员", "signed-off-application", "byte for byte", "样本 签发人"):
+        assert words in told
+    file.write_bytes(edited.document + b" " * 3 + edited.document[:9])
+    assert main([*home, "audit", "trace", edited.application, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["uses"][0]["id"] == edited.impression["id"]
+    file.write_bytes(b"something else")
+    assert main([*home, "audit", "trace", str(file)]) == 30
+    assert main([*home, "audit", "trace", "nothing"]) == 1
+    edited.change("UPDATE impressions SET matter='B'")
+    assert main([*home, "audit", "trace", edited.impression["id"]]) == 1
+    assert "was edited" in capsys.readouterr().out
+    assert main([*home, "policy", "explain", "seal.apply", "--of", edited.seal["id"], "--as", "keeper", "--matter", "B"]) == 1
+    assert "seal keeper" in capsys.readouterr().out

@@ -1,0 +1,475 @@
+"""The callers, and a node with one object of every kind that belongs to the department of most of them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from types import FrameType
+from typing import Any
+
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi.routing import APIRoute
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.sessions import COOKIE, Session
+from ceremonies.node import Node
+from ceremonies.sample import APPROVER, REGISTRAR, sample_uscc
+from formats.x509 import to_pem
+from hsm.schemas import KeyPurpose
+from people.models import IdentityRow, PasskeyRow, SessionRow
+from policies.authorise import Decision
+from seals.placement import Placement
+from seals.workflow.drafts import NewDocument
+from store.db import utc_now
+from store.ids import new_id
+from tests.node_home import EXAMPLES
+
+APPROVAL = (EXAMPLES / "approval.pdf").read_bytes()
+LICENCE = json.loads((EXAMPLES / "licence.json").read_text("utf-8"))
+PLACE = Placement(page=2, x_mm=137, y_mm=175)
+
+PERSONAS = {
+    "nobody": ("未登录", "not signed in"),
+    "handler": ("经办人", "handler"),
+    "reviewer": ("审核人", "reviewer"),
+    "signer": ("签发人", "signer-off"),
+    "keeper": ("印章管理员", "seal keeper"),
+    "clerk": ("证照经办人", "licensing clerk"),
+    "system": ("审批系统", "approval system"),
+    "officer": ("密钥管理员", "security officer"),
+    "auditor": ("审计员", "auditor"),
+    "admin": ("系统管理员", "administrator"),
+    "other": ("他部门人员", "another department"),
+}
+"""In the order of the table's columns. ``other`` has every role of a department, in a department of its own."""
+
+
+@dataclass
+class Ask:
+    """How an address is asked: values of the path's names, and the request."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    data: Mapping[str, Any] | None = None
+    files: Any = None
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Asked:
+    """A rule that was asked while an address was tried; ``required``: the operation hung on it."""
+
+    decision: Decision
+    required: bool
+
+
+class World:
+    """A founded node, its application, and whoever calls it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.app = create_app(node)
+        self.client = TestClient(self.app, base_url=node.config.base_url, raise_server_exceptions=False)
+        self.client.follow_redirects = False
+        self.asked: list[Asked] = []
+        self.persona = "nobody"
+        self._leaver: str | None = None
+        self._sessions: dict[str, Session] = {}
+        self._listen()
+        node.accounts.create("system", None, roles=["handler", "seal_keeper"], department=self.department, kind="system")
+        elsewhere = node.accounts.create_department("云江市气象局", uscc="11310000MB0X799990")
+        roles = ["handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk"]
+        node.accounts.create("other", secrets.token_hex(12), roles=roles, department=elsewhere.id)
+
+        self.sequence()
+
+    # -- callers --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tokens(self) -> dict[str, str]:
+        """A bearer token a caller."""
+        return {name: self.node.accounts.issue_token(name, "authority")[1] for name in PERSONAS if name != "nobody"}
+
+    def try_it(
+        self, persona: str, route: Route, ask: Ask, *, csrf: str | None = None, by_cookie: bool = False
+    ) -> tuple[Any, list[Asked]]:
+        """Ask an address as ``persona``; the answer, and the rules that were asked on the way.
+
+        :param csrf: instead of the session's own token; ``""``: none
+        :param by_cookie: use the session where a program would use a bearer token
+        """
+        headers, data, cookies = dict(ask.headers), ask.data, dict(ask.cookies)
+        if route.is_page or by_cookie:
+            headers.setdefault("Accept", "text/html")
+            if persona == "system":  # systems have no sessions: what they send to a page is not looked at
+                headers["Authorization"] = f"Bearer {self.tokens[persona]}"
+            elif persona != "nobody":
+                session = self._session(persona)
+                token = session.csrf if csrf is None else csrf
+                cookies[COOKIE], headers["X-CSRF-Token"] = session.token, token
+                if route.method != "GET" and ask.content is None and ask.json is None:
+                    data = {"csrf": token, **(data or {})}
+        elif persona != "nobody":
+            headers["Authorization"] = f"Bearer {self.tokens[persona]}"
+        path = route.path
+        for name, value in ask.path.items():
+            path = path.replace(f"{{{name}}}", value).replace(f"{{{name}:path}}", value)
+        assert "{" not in path, f"{route}: nothing to put for {path}"
+        self.asked.clear()
+        self.client.cookies.clear()
+        for name, value in cookies.items():
+            self.client.cookies.set(name, value)
+        answer = self.client.request(
+            route.method,
+            path,
+            params=dict(ask.params) or None,
+            json=ask.json,
+            data=data,
+            files=ask.files,
+            content=ask.content,
+            headers=headers,
+        )
+        return answer, list(self.asked)
+
+    def _session(self, persona: str) -> Session:
+        """A session of the caller; the one from before while it lives."""
+        kept = self._sessions.get(persona)
+        if kept is None or self.node.accounts.by_session(kept.token) is None:
+            account = self.node.accounts.get(persona)
+            kept = self._sessions[persona] = Session(account, self.node.accounts.open_session(account).token)
+        return kept
+
+    def _listen(self) -> None:
+        """Note every rule that is asked, but for those that only decide what the navigation shows."""
+        authoriser = self.node.authoriser
+        decide = authoriser.decide
+
+        def noted(*args: Any, **kw: Any) -> Decision:
+            decision = decide(*args, **kw)
+            if not _for_the_navigation():
+                self.asked.append(Asked(decision, sys._getframe(1).f_code.co_name == "require"))
+            return decision
+
+        authoriser.decide = noted  # type: ignore[method-assign]
+
+    def of_the_department(self) -> list[str]:
+        """Identifiers that nobody of another department should ever read."""
+        names = ("seal", "kept_impression", "kept_application", "sealed_application", "licence", "event", "kept_subscription")
+        return [str(self.__dict__[name]) for name in names if name in self.__dict__]
+
+    # -- objects --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def uscc(self) -> str:
+        """Social credit code of the bureau whose objects are asked for."""
+        return sample_uscc(self.node.region, APPROVER)
+
+    @cached_property
+    def department(self) -> str:
+        """Identifier of the department that the demo people belong to."""
+        found = self.node.accounts.get("keeper").department
+        assert found
+        return found
+
+    @cached_property
+    def seal(self) -> str:
+        """A seal in force."""
+        operator = self.node.actor(None)
+        made = self.node.seals.create(operator, owner_name=APPROVER, owner_uscc=self.uscc, idempotency_key="authority")
+        return str(made["id"])
+
+    @cached_property
+    def doomed_seal(self) -> str:
+        """A seal whose life is over when every caller had a try."""
+        operator = self.node.actor(None)
+        made = self.node.seals.create(
+            operator,
+            owner_name=APPROVER,
+            owner_uscc=self.uscc,
+            idempotency_key="doomed",
+            name=f"{APPROVER}专用章",
+            kind="special",
+        )
+        return str(made["id"])
+
+    def impression(self) -> str:
+        """A new use of the seal."""
+        operator = self.node.actor(None)
+        return str(self.node.seals.apply(operator, APPROVAL, seal_id=self.seal, placement=PLACE)[0]["id"])
+
+    @cached_property
+    def kept_impression(self) -> str:
+        """A use of the seal that nobody ends."""
+        return self.impression()
+
+    def application(self, *, upto: str = "submitted", matter: str = "default") -> str:
+        """A new application to seal, handled by a system so that everybody may act on it; ``upto`` signed-off or sealed."""
+        applications = self.node.seals.applications
+        made = applications.submit(
+            self.node.actor("system"),
+            purpose="use-seal",
+            department=self.uscc,
+            matter=matter,
+            countersigners=[sample_uscc(self.node.region, REGISTRAR)] if matter == "joint-notice" else [],
+            seal_id=self.seal,
+            documents=[NewDocument("approval.pdf", APPROVAL, PLACE)],
+            title="样本",
+        )
+        found = str(made["id"])
+        if upto in ("signed-off", "sealed"):
+            applications.sign_off(self.node.actor("signer"), found)
+        if upto == "sealed":
+            applications.seal(self.node.actor("keeper"), found)
+        if upto == "reviewed":
+            applications.review(self.node.actor("reviewer"), found)
+        return found
+
+    @cached_property
+    def sealed_application(self) -> str:
+        """An application that was sealed, and stays so."""
+        return self.application(upto="sealed")
+
+    @cached_property
+    def track_code(self) -> str:
+        """By which an applicant follows an application."""
+        shown = self.node.seals.applications.show(self.node.actor(None), self.kept_application)
+        return str(shown["track_code"])
+
+    def draft(self) -> str:
+        """What the present caller has uploaded and not handed in."""
+        if self.persona in ("nobody", "system"):
+            return "none"
+        account = self.node.accounts.get(self.persona).id
+        return str(self.app.state.uploads.create(account, [("approval.pdf", APPROVAL)], values={"seal": self.seal}).id)
+
+    @cached_property
+    def kept_application(self) -> str:
+        """An application that stays as it is."""
+        return self.application()
+
+    @cached_property
+    def licence(self) -> str:
+        """A licence in force."""
+        uscc = sample_uscc(self.node.region, REGISTRAR)
+        operator = self.node.actor(None)
+        self.node.seals.create(operator, owner_name=REGISTRAR, owner_uscc=uscc, idempotency_key="authority-registrar")
+        made, _ = self.node.licences.issue(operator, "business-licence", LICENCE, idempotency_key="authority-licence")
+        return str(made["id"])
+
+    @cached_property
+    def leaf(self) -> str:
+        """An audit leaf that is under a signed checkpoint."""
+        found = self.node.audit.history(self.kept_impression)[-1].id
+        self.sequence()
+        return found
+
+    def subscription(self) -> str:
+        """A new subscription of the approval system."""
+        made = self.node.subscriptions.subscribe(self.node.actor("system"), url="https://hooks.example.cn/xinyin")
+        return str(made["id"])
+
+    @cached_property
+    def kept_subscription(self) -> str:
+        """A subscription that nobody ends."""
+        return self.subscription()
+
+    @cached_property
+    def event(self) -> str:
+        """An event of the department: a sealed document was voided."""
+        assert self.kept_subscription
+        self.node.seals.void(self.node.actor(None), self.impression(), reason="因故")
+        self.node.courier.hand_out()
+        return str(self.node.subscriptions.events(self.node.actor(None)).items[-1]["id"])
+
+    @cached_property
+    def delivery(self) -> str:
+        """A notice on its way to the kept subscription."""
+        assert self.event
+        found = self.node.subscriptions.deliveries(self.node.actor(None), self.kept_subscription)
+        return str(found.items[0]["id"])
+
+    def sequence(self) -> None:
+        """Number what waits."""
+        self.node.audit.sequence(self.node.checkpoint_key())
+
+    # -- keys -----------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def role(self) -> str:
+        """A key role that is steady."""
+        return self.node.keys.roles(KeyPurpose.receipt)[0].id
+
+    @cached_property
+    def generation(self) -> str:
+        """A key made and not in use yet, of another role."""
+        other = self.node.keys.roles(KeyPurpose.audit_checkpoint)[0].id
+        return self.node.rotation.stage(self.node.actor(None), other).id
+
+    @cached_property
+    def doomed_generation(self) -> str:
+        """A key of the doomed seal in another suite."""
+        versions = self.node.seals.show(self.node.actor(None), self.doomed_seal)["versions"]
+        return str(versions[0]["generations"][1])
+
+    @cached_property
+    def ceremony(self) -> str:
+        """A compromise, of a key of the doomed seal."""
+        operator = self.node.actor(None)
+        versions = self.node.seals.show(operator, self.doomed_seal)["versions"]
+        found = self.node.compromise.declare(operator, versions[0]["generations"][0], reason="演练")
+        return str(found["id"])
+
+    def approval(self) -> str:
+        """A request that waits for officers."""
+        return str(self.node.rotation.ask(self.node.actor(None), "stage", self.role)["id"])
+
+    def officer_key(self) -> str:
+        """A passkey that the officer put forward to approve with."""
+        credential = self.passkey("officer")[1]
+        return str(self.node.approvals.keys.propose_passkey(self.node.actor("officer"), credential)["id"])
+
+    # -- people ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def person(self) -> str:
+        """Somebody whom an administrator looks after."""
+        return self.node.accounts.create(
+            "somebody", secrets.token_hex(12), roles=["handler"], department=self.department, display_name="样本 某某"
+        ).id
+
+    def passkey(self, account: str) -> tuple[str, str]:
+        """A passkey of an account, put there as an enrolment leaves it: its identifier, and that of the credential."""
+        credential = secrets.token_urlsafe(32)
+        point = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+        row = PasskeyRow(
+            id=new_id("passkey"),
+            region=self.node.region,
+            account_id=self.node.accounts.get(account).id,
+            credential_id=credential,
+            public_key=bytes.fromhex("a5010203262001215820") + point.x.to_bytes(32) + b"\x22\x58\x20" + point.y.to_bytes(32),
+            sign_count=0,
+            name="钥匙",
+            aaguid="0" * 36,
+            transports=[],
+            backed_up=False,
+            created_at=utc_now(),
+        )
+        self.node.db.run(lambda session: session.add(row))
+        return row.id, credential
+
+    def leaver(self) -> str:
+        """Somebody who leaves a post; the same until it was handed over."""
+        if self._leaver is None or not self.node.accounts.get(self._leaver).roles:
+            name, password = f"leaver-{secrets.token_hex(3)}", secrets.token_hex(12)
+            self._leaver = self.node.accounts.create(name, password, roles=["handler"], department=self.department).id
+        return self._leaver
+
+    def own_session(self) -> str:
+        """Another session of the present caller."""
+        if self.persona in ("nobody", "system"):
+            return "none"
+        account = self.node.accounts.get(self.persona)
+        self.node.accounts.open_session(account)
+        newest = sa.select(SessionRow.id).where(SessionRow.account_id == account.id).order_by(SessionRow.created_at.desc())
+        with self.node.db.read() as session:
+            return str(session.scalars(newest.limit(1)).one())
+
+    def own_passkey(self) -> str:
+        """A passkey of the present caller."""
+        return "none" if self.persona == "nobody" else self.passkey(self.persona)[0]
+
+    def own_credential(self) -> str:
+        """The credential of one."""
+        return "none" if self.persona == "nobody" else self.passkey(self.persona)[1]
+
+    @cached_property
+    def certificate(self) -> str:
+        """Some certificate, PEM."""
+        return to_pem(self.node.ca.anchors()[0].der, "CERTIFICATE")
+
+    def identity(self, account: str | None = None) -> str:
+        """An identity at an OpenID provider, bound or waiting for an administrator."""
+        row = IdentityRow(
+            id=new_id("identity"),
+            region=self.node.region,
+            issuer="https://id.example.cn",
+            subject=secrets.token_hex(8),
+            shown_name="样本",
+            account_id=account,
+            created_at=utc_now(),
+            bound_at=utc_now() if account else None,
+        )
+        self.node.db.run(lambda session: session.add(row))
+        return row.id
+
+    def delegation(self) -> str:
+        """The signer-off lets somebody stand in."""
+        accounts, now = self.node.accounts, utc_now()
+        signer = accounts.get("signer")
+        until = now + timedelta(days=30)
+        made = accounts.delegations.grant(
+            signer.id, self.person, roles=["signer_off"], until=until, reason="出差", actor=signer.id
+        )
+        return made.id
+
+
+@dataclass(frozen=True)
+class Route:
+    """An address and a method."""
+
+    method: str
+    path: str
+    is_page: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def routes_of(app: Any) -> list[Route]:
+    """Every address of the application with its methods; what is mounted or built in is not in it."""
+    return sorted(set(_walk(app.routes)), key=lambda one: (one.path, one.method))
+
+
+def _walk(found: Any) -> Iterator[Route]:
+    for one in found:
+        if isinstance(one, APIRoute):
+            for method in sorted((one.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield Route(method, one.path, not one.include_in_schema)
+        elif hasattr(one, "original_router"):
+            yield from _walk(one.original_router.routes)
+
+
+def _for_the_navigation() -> bool:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith("api/navigation.py"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+@contextmanager
+def opened(home: Any) -> Iterator[World]:
+    """A world over a founded home; the tokens are opened in this process."""
+    node = Node.open(home)
+    node.keys.custodian.status()
+    try:
+        world = World(node)
+        with world.client:
+            yield world
+    finally:
+        node.close()
+
+
+Recipe = Callable[[World], Ask]
