@@ -31,6 +31,8 @@ _ROUNDING_S = 600
 """A row and its leaf are written in one transaction, which a busy database may repeat: minutes apart is not hours apart."""
 
 Values = Mapping[str, Any]
+_UNSAID = object()
+"""What no leaf says."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Difference:
 class Kept:
     """A table whose rows are written together with leaves.
 
-    ``made``: kinds of leaf that make a row; ``changed``: that change it. ``told``: what one leaf says of its columns; later
-    leaves prevail. ``seen``: the comparable values of a row.
+    ``made``: kinds of leaf that make a row; ``changed``: that change it. ``told``: what one leaf says of its columns (a
+    function is given what was said before); later leaves prevail. ``seen``: the comparable values of a row.
     """
 
     name: str
@@ -87,6 +89,9 @@ class Kept:
     seen: Callable[[Any], Values]
     settled: Callable[[Any], bool] = lambda row: True
     """Whether the row is past its making: one that is still being made has no leaf yet."""
+    also: frozenset[str] = frozenset()
+    """Further names by which leaves speak of such a row; ``beside`` says what those leaves tell of it."""
+    beside: Callable[[Entry, str], Values] = lambda leaf, name: {}
 
 
 def differences_of(session: Session, kept: Kept, ids: Sequence[str]) -> Iterator[Difference]:
@@ -123,26 +128,29 @@ class _Logged:
 def _told(session: Session, kept: Kept, ids: Sequence[str]) -> dict[str, _Logged]:
     """By row: what the leaves that speak of it say, for rows that a leaf made."""
     statement = (
-        sa.select(AuditSubjectRow.value, AuditLeafRow)
+        sa.select(AuditSubjectRow.value, AuditSubjectRow.name, AuditLeafRow)
         .join(AuditLeafRow, AuditLeafRow.id == AuditSubjectRow.leaf_id)
-        .where(AuditSubjectRow.value.in_(ids), AuditSubjectRow.name == kept.name)
+        .where(AuditSubjectRow.value.in_(ids), AuditSubjectRow.name.in_({kept.name, *kept.also}))
         .where(AuditLeafRow.kind.in_(kept.made | kept.changed))
         .order_by(AuditLeafRow.at, AuditLeafRow.id)
     )
     found: dict[str, _Logged] = {}
-    for value, row in session.execute(statement):
+    for value, name, row in session.execute(statement):
         if row.kind not in kept.made and value not in found:
             continue  # nothing made it: the row, if there is one, is without its leaf
         entry = read_entry(row)
         logged = found.setdefault(value, _Logged({}, (entry.id, entry.seq)))
         logged.newest = (entry.id, entry.seq)
-        logged.values.update({column: (said, entry.id, entry.seq) for column, said in kept.told(entry).items()})
+        told = kept.told(entry) if name == kept.name else kept.beside(entry, name)
+        for column, said in told.items():
+            before = logged.values[column][0] if column in logged.values else None
+            logged.values[column] = (said(before) if callable(said) else said, entry.id, entry.seq)
     return found
 
 
 def _compare(kept: Kept, one: str, logged: _Logged, seen: Values) -> Iterator[Difference]:
     for column, (said, leaf, seq) in logged.values.items():
-        if column in seen and not _same(said, seen[column]):
+        if column in seen and said is not _UNSAID and not _same(said, seen[column]):
             yield Difference(kept.name, kept.zh, one, column, said, seen[column], leaf, seq)
 
 
@@ -260,7 +268,10 @@ def _certificate_told(leaf: Entry) -> Values:
 
 
 def _certificate_seen(row: CertificateRow) -> Values:
-    return _columns(row) | {"der": hashlib.sha256(row.der).hexdigest() if row.der else None}
+    seen = _columns(row) | {"der": hashlib.sha256(row.der).hexdigest() if row.der else None}
+    if row.origin == "outside" and row.status == "revoked":  # by its own CA, whose answer is kept beside it
+        del seen["status"]
+    return seen
 
 
 def _account_told(leaf: Entry) -> Values:
@@ -269,7 +280,20 @@ def _account_told(leaf: Entry) -> Values:
         return {"kind": said["kind"], "roles": said["roles"], "department_id": said["department"], "status": "active"}
     if leaf.kind == "people.roles-changed":
         return {"roles": said["after"]}
+    if leaf.kind == "people.changed":
+        return {"department_id": said["department"]}
     return {"status": leaf.kind.partition(".")[2]}
+
+
+def _account_beside(leaf: Entry, name: str) -> Values:
+    """A post that was handed over moves roles from one to the other (岗位交接)."""
+    moved = set(leaf.data["roles"])
+    if name == "to":  # who had no department gets that of the post, which the leaf does not name
+        return {
+            "roles": lambda roles: sorted({*(roles or []), *moved}),
+            "department_id": lambda department: department or _UNSAID,
+        }
+    return {"roles": lambda roles: sorted({*(roles or [])} - moved)} | ({"status": "disabled"} if leaf.data["leaves"] else {})
 
 
 _APPLICATION_STATES = {
@@ -286,6 +310,8 @@ _APPLICATION_STATES = {
 
 def _application_told(leaf: Entry) -> Values:
     said = leaf.data
+    if leaf.kind == "application.handed-over":
+        return {"handler": said.get("to", _UNSAID)}
     told: dict[str, Any] = {"status": _APPLICATION_STATES[leaf.kind], "matter": said["matter"]}
     told |= {"round": said["round"], "content_sha256": said["content"]}
     if leaf.kind == "application.submitted":
@@ -365,16 +391,18 @@ TABLES = (
         "账户",
         AccountRow,
         frozenset({"people.created"}),
-        frozenset({"people.roles-changed", "people.disabled", "people.active"}),
+        frozenset({"people.changed", "people.roles-changed", "people.disabled", "people.active", "people.handed-over"}),
         _account_told,
         _columns,
+        also=frozenset({"from", "to"}),
+        beside=_account_beside,
     ),
     Kept(
         "application",
         "申请",
         ApplicationRow,
         frozenset({"application.submitted"}),
-        frozenset(_APPLICATION_STATES),
+        frozenset({*_APPLICATION_STATES, "application.handed-over"}),
         _application_told,
         _application_seen,
     ),

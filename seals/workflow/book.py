@@ -137,7 +137,7 @@ class ApplicationBook:
         rows = session.scalars(sa.select(ApplicationRow).where(mine, ApplicationRow.region == self.region)).all()
         for row in rows:
             row.handler, row.handlers = to_account, sorted({*row.handlers, from_account, to_account})
-            data = {"from": from_account, "round": row.round, "content": row.content_sha256}
+            data = {"from": from_account, "to": to_account, "round": row.round, "content": row.content_sha256}
             subject = {"application": row.id}
             self.audit.append(session, kind="application.handed-over", actor=actor, subject=subject, data=data)
         return len(rows)

@@ -247,3 +247,18 @@ def test_the_command_says_by_its_exit_status_what_came_of_it(
     assert "was edited" in capsys.readouterr().out
     assert main([*home, "policy", "explain", "seal.apply", "--of", edited.seal["id"], "--as", "keeper", "--matter", "B"]) == 1
     assert "seal keeper" in capsys.readouterr().out
+
+
+def test_a_post_that_was_handed_over_and_a_person_who_moved_are_no_contradiction(edited: Sealed) -> None:
+    """What people may do and who handles what changes by deeds on record too: none of it is taken for an edited row."""
+    accounts, node = edited.node.accounts, edited.node
+    waiting = node.seals.applications.submit(
+        edited.handler, purpose="use-seal", department=edited.seal["owner_uscc"], matter="A-118", seal_id=edited.seal["id"]
+    )["id"]
+    successor = accounts.create("successor", "correct horse battery", roles=["reviewer"], department=edited.handler.department)
+    accounts.hand_overs.hand_over(edited.handler.id, successor.id, leaves=True, reason="调任", actor="local-operator")
+    accounts.change("successor", department=accounts.create_department("新设科").id, actor="local-operator")
+    assert node.seals.applications.show(node.actor(None), waiting)["handler"] != edited.handler.id
+    assert edited.findings() == []
+    edited.change("UPDATE accounts SET roles='[\"auditor\"]' WHERE name='successor'")
+    assert [finding.code for finding in edited.findings()] == ["row-edited"]
