@@ -16,6 +16,8 @@ from crypto.errors import Usage
 from formats.dates import BEIJING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hsm.schemas import Generation
 
 app = typer.Typer(help="密钥：用途、代次、轮换、停用与销毁 / key roles, generations and their rotation")
@@ -56,7 +58,48 @@ def _in_use(role: dict[str, Any]) -> dict[str, Any]:
 def plan(role: RoleId) -> None:
     """轮换要做什么、到了哪一步、每步需要什么 / what a rotation will do, where it stands, what each step needs."""
     with opened() as (node, actor):
-        emit(node.rotation.plan(actor, role))
+        found = node.rotation.plan(actor, role)
+        emit(found, lambda console: _plan(console, found))
+
+
+_STATES = {"done": ("✔", "已完成", "done"), "current": ("▶", "下一步", "next"), "waiting": ("·", "", "")}
+
+
+def _plan(console: Console, found: dict[str, Any]) -> None:
+    """The rotation as a person reads it: where it stands, each step in words with what it needs, and the next command."""
+
+    def line(words: str) -> None:
+        console.print(words, markup=False, highlight=False)
+
+    def pick(zh: str, en: str) -> str:
+        return STATE.pick(zh, en).replace("\n", " / ")  # both languages on one line
+
+    line(pick(found["label_zh"], found["label"]) + f"  {found['id']}")
+    if found["active"]:
+        line(pick(f"现用第 {found['active_number']} 代", f"Generation {found['active_number']} signs") + f"  {found['active']}")
+    for number, step in enumerate(found["steps"], 1):
+        mark, zh, en = _STATES[step["state"]]
+        line(f"\n{mark} {number}. {pick(step['name_zh'], step['name'])}  {pick(zh, en)}".rstrip())
+        line(f"     {pick(step['text_zh'], step['text'])}")
+        for one in step["details"]:
+            line(f"     {pick(one['name_zh'], one['name'])}: {one['value']}")
+        for one in step["needs"]:
+            line(f"     {pick('需要：', 'Needs:')} {pick(one['text_zh'], one['text'])}")
+        if step["state"] == "current":
+            for command in _commands(step, found):
+                line(f"     → {command}")
+
+
+def _commands(step: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """What to type for the step that is next."""
+    target = found["id"] if step["step"] == "stage" else step["generation"] or found["target"] or "GENERATION"
+    take = f"xinyin key {step['step']} {target}"
+    codes = {one["code"] for one in step["needs"]}
+    before = [f"xinyin key request {target} --out FILE"] if "outside-ca" in codes else []
+    more = " --certificate FILE" if "outside-ca" in codes else ""
+    if "approvals" not in codes:
+        return [*before, take + more]
+    return [*before, f"xinyin key ask {step['step']} {target}{more}", f"{take}{more} --approval ID"]
 
 
 @app.command("stage")

@@ -9,6 +9,7 @@
     }
     document.querySelectorAll(".filedrop").forEach(droppable);
     document.querySelectorAll(".progress[data-follow]").forEach(follow);
+    document.querySelectorAll("form[data-counted]").forEach(counted);
   }
 
   function droppable(zone) {
@@ -48,6 +49,28 @@
       } catch { follow(box); }
     }, 2000);
   }
+
+  // A form whose answer takes long: while it is under way its page, asked again, says how many are done. Never sent twice.
+  function counted(form) {
+    form.onsubmit = (event) => {
+      if (form.dataset.sent) { event.preventDefault(); return; }
+      form.dataset.sent = "yes";
+      form.querySelector("[data-count]").hidden = false;
+      setTimeout(() => { for (const button of form.querySelectorAll("button")) button.disabled = true; }); // it is sent with the form
+      setInterval(async () => {
+        try {
+          const page = new DOMParser().parseFromString(await (await fetch(location.pathname)).text(), "text/html");
+          const next = page.querySelector("form[data-counted] [data-count] .progress");
+          if (next) form.querySelector("[data-count] .progress").replaceWith(document.adoptNode(next));
+        } catch { /* the answer of the form itself tells what is wrong */ }
+      }, 2000);
+    };
+  }
+
+  // A page that comes back from the browser's memory can be sent again.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted && document.querySelector("form[data-sent]")) location.reload();
+  });
 
   addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll(".signature details")) details.open = true;
