@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from records import agreement
 from tests.authority.recipes import recipe_of
 from tests.authority.table import OPEN, Row, as_markdown, try_all
 from tests.authority.world import Route, World, opened, routes_of
@@ -110,3 +111,9 @@ def test_no_operation_works_by_cookie_alone(world: World, routes: list[Route]) -
         assert ask is not None
         answer, _ = world.try_it("keeper", route, ask, csrf="", by_cookie=True)
         assert (answer.status_code, answer.json()["code"]) == (403, "csrf"), route
+
+
+def test_after_all_of_it_the_registers_say_what_the_log_says(world: World, rows: list[Row]) -> None:
+    """Whatever anybody was allowed to do is on record: nothing of it looks like an edited row."""
+    with world.node.db.read() as session:
+        assert [one.finding().message for one in agreement.check(session, world.node.region)] == []
