@@ -300,7 +300,7 @@ def register(
     cursor: Cursor = None,
 ) -> None:
     """用印登记 / the register of use."""
-    from seals.workflow.register import Asked
+    from seals.workflow.register import Asked, people_of
 
     columns = (
         ("created_at", "用印时间", "Sealed at"),
@@ -316,7 +316,8 @@ def register(
         service = node.seals.applications
         if csv is None:
             page = service.register(actor, seal_id=seal, q=q, matter=STATE.matter, limit=limit, cursor=cursor)
-            emit_list(page.items, columns, next_cursor=page.next)
+            rows = page.items if STATE.json else [row | people_of(row, english=STATE.lang == "en") for row in page.items]
+            emit_list(rows, columns, next_cursor=page.next)
             return
         asked = Asked(seal, q, matter=STATE.matter)
         lang = "en" if STATE.lang == "en" else "zh"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ceremonies.plain import plain
 from cli.output import emit, emit_list
 from cli.state import STATE
 from cli.support import can_write, opened, write_out
@@ -64,7 +65,7 @@ def show(
         found = node.approvals.show(actor, approval)
         if out is not None:
             write_out(out, node.approvals.document(actor, approval))
-    emit(found, lambda console: _print(console, found))
+    show_approval(found)
 
 
 @app.command("sign")
@@ -117,21 +118,21 @@ def sign(
         else:
             with officer_signer(ways) as own:
                 given = own.cms(message)
-        emit(node.approvals.sign_with_certificate(actor, approval, given))
+        show_approval(node.approvals.sign_with_certificate(actor, approval, given))
 
 
 @app.command("refuse")
 def refuse(approval: Id, reason: Annotated[str, typer.Option("--reason", help="理由 / why")]) -> None:
     """否决（--as 本人账户）/ refuse it."""
     with opened() as (node, actor):
-        emit(node.approvals.refuse(actor, approval, reason=reason))
+        show_approval(node.approvals.refuse(actor, approval, reason=reason))
 
 
 @app.command("withdraw")
 def withdraw(approval: Id) -> None:
     """撤回申请 / take the request back."""
     with opened() as (node, actor):
-        emit(node.approvals.withdraw(actor, approval))
+        show_approval(node.approvals.withdraw(actor, approval))
 
 
 # -- the keys that officers approve with ---------------------------------------------------------------------------------------
@@ -230,9 +231,15 @@ def _print_to(found: dict[str, Any]) -> None:
     _print(err(), found)
 
 
-def _print(console: Console, found: dict[str, Any]) -> None:
+def show_approval(found: dict[str, Any]) -> None:
+    """An approval for people: what will happen, who asked, who has approved, and what is left to do."""
+    emit(found, lambda console: _print(console, found))
+
+
+def _print(console: Console, approval: dict[str, Any]) -> None:
     from cli.words import worded
 
+    found = plain(approval)
     console.print(f"[bold]{STATE.pick(found['words_zh'], found['words_en'])}[/]")
     console.print(f"  {STATE.pick('状态', 'Status')}  {worded('status', found['status'])}   [dim]{found['id']}[/]")
     asked = STATE.pick(f"由 {found['requested_by_name']} 申请", f"asked by {found['requested_by_name']}")
@@ -243,4 +250,6 @@ def _print(console: Console, found: dict[str, Any]) -> None:
     left = found["needed"] - sum(one["counts"] for one in found["given"])
     if found["status"] == "open" and left > 0:
         console.print(STATE.pick(f"  尚须 {left} 人批准", f"  {left} more needed"))
+        command = f"xinyin approval sign {found['id']} --as …"
+        console.print(f"  → {command}  {STATE.pick('（或在“共同批准”页面）', '(or on the page Approvals)')}", markup=False)
     console.print(f"  SHA-256 {found['digest']}", style="dim")

@@ -266,6 +266,8 @@ def ask(
     certificate: Annotated[Path | None, typer.Option("--certificate", help="外部 CA 的证书 / for certify")] = None,
 ) -> None:
     """请密钥管理员批准某一步骤 / ask the officers to approve a step."""
+    from cli.approvals import show_approval
+
     data = read_file(certificate, limit=1 << 20) if certificate is not None else None
     with opened() as (node, actor):
-        emit(node.rotation.ask(actor, step, target, number=number, certificate=data))
+        show_approval(node.rotation.ask(actor, step, target, number=number, certificate=data))
