@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from crypto.errors import BadInput, Conflict, Forbidden, Misconfigured, XinyinEr
 from people.schemas import Account, Actor
 from policies.limits import DOCUMENT_BYTES
 from seals.schemas import ApplicationChanged
+from seals.uploads import file_name
 from seals.workflow.drafts import NewDocument
 from store.crashpoints import crash_point
 from store.ids import new_id
@@ -38,7 +40,6 @@ log = logging.getLogger("xinyin.worker")
 _AT_ONCE = 50
 _LOOK_AGAIN_S = 5.0
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart", ".swp")
-_APPLICATION = ".application"
 
 _ENDED = {
     "refused": ("The application was refused", "申请未获批准"),
@@ -151,11 +152,13 @@ class WatchedFolder:
         if self._look_at.get(folder.name, 0.0) > now:
             return 0
         self._look_at[folder.name] = now + _LOOK_AGAIN_S
-        source = next((path for path in folder.iterdir() if not path.name.startswith(".")), None)
-        if source is None:  # killed before it was taken, or after it was done with
-            self._forget(folder)
-            return 0
+        source = folder
         try:
+            found = next((path for path in folder.iterdir() if not path.name.startswith(".")), None)
+            if found is None:  # killed before it was taken, or after it was done with
+                self._forget(folder)
+                return 0
+            source = found
             done = self._follow(folder, source, parties)
         except XinyinError as exc:
             if _lasts(exc):
@@ -188,13 +191,17 @@ class WatchedFolder:
         return False
 
     def _application(self, parties: _Parties, folder: Path, source: Path) -> dict[str, Any]:
-        """The application of this document as it stands; put now if it was not."""
+        """The application of this document as it stands; put now if it was not.
+
+        Which one it is says the record of what was put under the folder's token, not a file beside the document: whoever may
+        write into the folder could name there any application that was signed off, and have it sealed.
+        """
         applications, handler, seal = self.node.seals.applications, parties.handler, parties.seal
-        kept = folder / _APPLICATION
-        if kept.exists():
-            return applications.show(handler, kept.read_text("ascii"))
+        known = applications.put_under(handler, _key(folder))
+        if known is not None:
+            return applications.show(handler, known)
         document = NewDocument(
-            source.name,
+            file_name(source.name),
             _read(source),
             self.config.placement,
             format=self.config.format,
@@ -209,12 +216,11 @@ class WatchedFolder:
             seal_id=seal["id"],
             documents=[document],
             copies=self.config.copies,
-            title=source.stem[:300],
+            title=os.path.splitext(file_name(source.name))[0][:300],
             facts=self.config.facts,
-            idempotency_key=f"watch:{folder.name}",
+            idempotency_key=_key(folder),
         )
         crash_point("watch.submitted")
-        _write(kept, made["id"].encode("ascii"))
         return made
 
     def _seal(self, sealer: Actor, application: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +242,7 @@ class WatchedFolder:
         told = {
             "application": application["id"],
             "status": application["status"],
-            "source": source.name,
+            "source": file_name(source.name),
             "title": application["title"],
             "seal": application["seal"],
             "matter": application["matter"],
@@ -253,18 +259,16 @@ class WatchedFolder:
 
     def _fail(self, folder: Path, source: Path, message: str, message_zh: str, application: str | None = None) -> None:
         """The document goes to the folder of what failed, beside a text that says why and what to do."""
-        path = _free(self.config.failed, source.name, folder.name, None)
-        if application is None and (folder / _APPLICATION).exists():
-            application = (folder / _APPLICATION).read_text("ascii")
         lines = [message_zh, message, *([application] if application else [])]
-        _write(path.with_name(path.name + ".txt"), ("\n".join(lines) + "\n").encode())
+        told = ("\n".join(lines) + "\n").encode()
+        path = _free(self.config.failed, source.name, folder.name, told=told)
+        _write(path.with_name(path.name + ".txt"), told)
         os.rename(source, path)
         self._forget(folder)
         log.warning("watch %s: %s was not sealed: %s", self.config.name, source.name, message)
 
     def _forget(self, folder: Path) -> None:
-        (folder / _APPLICATION).unlink(missing_ok=True)
-        for left in folder.glob(".*.tmp"):
+        for left in folder.glob(".*"):  # what an earlier version noted here
             left.unlink()
         folder.rmdir()
         self._look_at.pop(folder.name, None)
@@ -298,21 +302,41 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _free(folder: Path, name: str, token: str, data: bytes | None) -> Path:
-    """A path under that name, or one with the token's end in it where another file has the name. Nothing is written over.
+def _key(folder: Path) -> str:
+    """The idempotency key of a taken document's application."""
+    return f"watch:{folder.name}"
 
-    :param data: a file with this very content is ours, written before this process was killed
+
+def _free(folder: Path, name: str, token: str, data: bytes | None = None, told: bytes | None = None) -> Path:
+    """A path under that name, or one with the token's end in it where another file has the name. Nothing is written over,
+    neither there nor under the name of what is written beside it.
+
+    :param data, told: a file, or a text beside it, with this very content is ours, written before this process was killed
     """
-    path = folder / name
-    if not path.exists() or (data is not None and path.is_file() and path.read_bytes() == data):
+    stem, suffix = os.path.splitext(file_name(name))
+    stem, suffix = _short(stem, 160), _short(suffix, 20)
+    path = folder / f"{stem}{suffix}"
+    beside = path.with_name(path.name + (".json" if told is None else ".txt"))
+    if _is(path, data) or not (os.path.lexists(path) or (os.path.lexists(beside) and not _is(beside, told))):
         return path
-    return path.with_name(f"{path.stem[:200]}-{token[-8:]}{path.suffix[:20]}")
+    return path.with_name(f"{stem}-{token[-8:]}{suffix}")
+
+
+def _is(path: Path, data: bytes | None) -> bool:
+    """Whether there is an ordinary file with this content."""
+    return data is not None and path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
+
+
+def _short(text: str, most: int) -> str:
+    """As much of a name as fits into ``most`` bytes of UTF-8: with what is added, a file's name has 255."""
+    return text.encode()[:most].decode("utf-8", "ignore")
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a whole file or none."""
-    temporary = path.with_name(f".{path.name[:200]}.tmp")
-    with temporary.open("wb") as file:
+    """Write a whole file or none; whoever shares the folder cannot lead it elsewhere by a link under the temporary name."""
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

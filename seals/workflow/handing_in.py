@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from policies.authorise import Authoriser
@@ -25,6 +26,9 @@ from store.crashpoints import crash_point
 from store.db import Database, utc_now
 from store.ids import new_id
 from store.intents import Attempt, IntentService, Outcome
+from store.models import IntentRow
+
+_SUBMIT = "application.submit"
 
 
 class HandingIn(Acting):
@@ -86,7 +90,9 @@ class HandingIn(Acting):
             tuple(countersigners), replaces,
         )  # fmt: skip
         department = self._drafting.code(department)
-        rule = self.authoriser.require(actor, "application.submit", {"region": self.region, "department": department}).rule
+        facts = {"region": self.region, "department": department}
+        # Whoever stands in for some matters only puts applications in those.
+        rule = self.authoriser.require(actor, "application.submit", facts, {"matter": matter}).rule
         draft = self._drafting.checked(wish)
         person = self._drafting.applicant(applicant)
         for document in documents:
@@ -127,6 +133,8 @@ class HandingIn(Acting):
 
         def write(session: Session) -> None:
             row, rule, steps = self._ready(session, actor, application_id, "amend")
+            if draft.matter.code != row.matter:  # into another matter is as if it were handed in there
+                self.authoriser.require(actor, "application.submit", self.facts(row), {"matter": draft.matter.code})
             if row.status != "returned" and draft.content_sha256 == row.content_sha256:
                 raise ApplicationStateRefused("Nothing was changed.", "内容没有变化。", status=row.status)
             skip_rest(steps)
@@ -150,6 +158,16 @@ class HandingIn(Acting):
         self.db.run(write)
         return self.show(actor, application_id)
 
+    def put_under(self, actor: Actor, key: str) -> str | None:
+        """The application that was put under this idempotency key, by ``actor`` or whoever had the work before; None: none."""
+        there = sa.select(IntentRow.account, IntentRow.result).where(
+            IntentRow.key == key, IntentRow.operation == _SUBMIT, IntentRow.region == self.region, IntentRow.status == "done"
+        )
+        with self.db.read() as session:
+            found = {account: result for account, result in session.execute(there) if result}
+        result = found.get(actor.id) or next(iter(found.values()), None)
+        return str(result["id"]) if result else None
+
     # -- inside ---------------------------------------------------------------------------------------------------------
 
     def _once(self, actor: Actor, key: str | None, draft: Draft, write: Callable[[Session], str]) -> str:
@@ -162,7 +180,7 @@ class HandingIn(Acting):
 
         result = self.intents.perform(
             account=actor.id,
-            operation="application.submit",
+            operation=_SUBMIT,
             key=key,
             request_digest=draft.content_sha256,
             subject={"department": draft.department, "matter": draft.matter.code},
