@@ -70,5 +70,5 @@ def marks(findings: list[Finding], page: int) -> list[Finding]:
 
 
 def picture(data: bytes, media_type: str = "image/png") -> Response:
-    """A picture that its reader's browser may keep for a while; its address changes with its content."""
-    return Response(data, media_type=media_type, headers={"Cache-Control": "private, max-age=600"})
+    """A picture of a document or seal. No browser keeps it: the next person at that desk may not be let in."""
+    return Response(data, media_type=media_type)

@@ -22,6 +22,7 @@ from ceremonies.rotation import key_facts
 from ceremonies.steps import needed
 from crypto.errors import BadInput, NotFound, XinyinError
 from formats.dates import shown_time
+from formats.tables import cell
 from hsm.schemas import Generation, KeyState
 from licences.models import LicenceRow
 from people.gate import ApprovalNeeded
@@ -284,8 +285,7 @@ class Compromise:
 
 
 def _item(kind: str, identifier: str, at: datetime, of: str, **more: Any) -> dict[str, Any]:
-    safe = "'" + of if of[:1] in ("=", "+", "-", "@") else of  # no name becomes a formula in an office program
-    return {"kind": kind, "id": identifier, "at": shown_time(at), "of": safe, **more}
+    return {"kind": kind, "id": identifier, "at": shown_time(at), "of": cell(of), **more}
 
 
 def _ceremony(row: CeremonyRow) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ceremonies.plain import plain
 from crypto.errors import BadInput, NotFound, Unauthenticated, XinyinError
 from formats.checkpoint import parse_note, verify_note
 from formats.dates import BEIJING
+from formats.tables import cell
 from formats.x509 import to_pem
 
 if TYPE_CHECKING:
@@ -398,7 +399,7 @@ def _rows(node: Node, filters: dict[str, Any], lang: str) -> Iterator[str]:
 def _csv_line(cells: list[str]) -> str:
     """One line; a cell that a spreadsheet would take for a formula gets an apostrophe in front."""
     line = io.StringIO()
-    csv.writer(line).writerow([f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell for cell in cells])
+    csv.writer(line).writerow([cell(one) for one in cells])
     return line.getvalue()
 
 

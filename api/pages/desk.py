@@ -18,6 +18,7 @@ from api.routes.seals import impression_document
 from api.sessions import Session
 from api.texts import text
 from crypto.errors import BadInput, NotFound, XinyinError
+from formats.tables import cell
 from seals.placement import Placement
 from seals.workflow.directory import called
 from seals.workflow.drafts import place_from_json
@@ -136,7 +137,7 @@ def csv_file(rows: Iterator[list[str]], name: str) -> Response:
         yield "\ufeff".encode()
         for row in rows:
             line = io.StringIO()
-            csv.writer(line).writerow(["'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell for cell in row])
+            csv.writer(line).writerow([cell(one) for one in row])
             yield line.getvalue().encode()
 
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from formats.dates import BEIJING
+from formats.tables import cell
 from seals.models import ApplicationDocumentRow, ApplicationRow, ImpressionRow, SealRow
 from seals.ports import Actor
 from seals.schemas import Page, no_such_seal, shown_time
@@ -136,20 +137,25 @@ def _statement(service: ApplicationService, session: Session, actor: Actor, aske
     if asked.until is not None:
         statement = statement.where(use.created_at < asked.until)
     if asked.q and asked.q.strip():
-        statement = statement.where(_found(asked.q.strip()))
+        statement = statement.where(_found(actor, asked.q.strip()))
     return statement
 
 
-def _found(text: str) -> sa.ColumnElement[bool]:
-    """A word of the title, of the number, of the file's name, of the applicant; or an identifier or digest in full."""
+def _found(actor: Actor, text: str) -> sa.ColumnElement[bool]:
+    """A word of the title, of the number, of the file's name, of the applicant; or an identifier or digest in full.
+
+    Who only sees a masked name does not search the whole one: what is found would spell it out, letter by letter.
+    """
     use, application = ImpressionRow, ApplicationRow
     # The applicant is a JSON column: its text holds what is beyond ASCII as it is, or escaped, as the database keeps it.
     applicant = sa.cast(application.applicant, sa.Text)
     parts = [
         column.icontains(text, autoescape=True)
-        for column in (application.title, application.number, ApplicationDocumentRow.name, applicant)
+        for column in (application.title, application.number, ApplicationDocumentRow.name)
     ]
-    parts.append(applicant.icontains(json.dumps(text)[1:-1], autoescape=True))
+    spelt = [applicant.icontains(one, autoescape=True) for one in (text, json.dumps(text)[1:-1])]
+    own = sa.true() if actor.kind == "local-operator" else SealRow.owner_uscc.in_(sorted(actor.reach))
+    parts.append(sa.and_(own, sa.or_(*spelt)))
     digest = text.lower()
     return sa.or_(*parts, use.id == text, use.application_id == text, use.document_sha256 == digest, use.input_sha256 == digest)
 
@@ -239,13 +245,7 @@ def _cells(row: dict[str, Any], english: bool) -> list[str]:
         "rule_words": row["rule_words"] if english else row["rule_words_zh"],
         "status": row["status"] if english else _STATUS_ZH[row["status"]],
     }
-    return [_safe(flat[name]) for name, _, _ in COLUMNS]
-
-
-def _safe(value: Any) -> str:
-    """A cell that a spreadsheet does not take for a formula."""
-    text = "" if value is None else str(value)
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    return [cell(flat[name]) for name, _, _ in COLUMNS]
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
