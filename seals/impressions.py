@@ -64,10 +64,13 @@ class Impressions(SealRegistry):
         found, seal = self._seen_impression(actor, impression_id)
         facts, context = self._facts(seal) | {"id": found.id}, {"matter": found.matter}
         rule = self.authoriser.require(actor, "impression.void", facts, context).rule
-        if replaced_by is not None and (replaced_by == found.id or self._impression(replaced_by)[0].status != "valid"):
-            raise ImpressionStateRefused(
-                "The impression that replaces it must be another one that is valid.", "替换件须为另一份有效的用印文件。"
-            )
+        if replaced_by is not None:
+            other, its_seal = self._seen_impression(actor, replaced_by)
+            if other.id == found.id or other.status != "valid" or its_seal.owner_uscc != seal.owner_uscc:
+                raise ImpressionStateRefused(
+                    "The impression that replaces it must be another one of the same department that is valid.",
+                    "替换件须为同一部门另一份有效的用印文件。",
+                )
 
         def write(session: Session) -> ImpressionRow:
             row = session.get_one(ImpressionRow, found.id, with_for_update=True)

@@ -176,7 +176,12 @@ class ApplicationService(HandingIn):
             for step in steps:
                 if step.state == "current":
                     self._mark(actor, row, step, "done", rule, None)
-            told = {"method": method, "receipt": kept, "words": digest_of(f"{who}\n{words or ''}"), "delivery": delivery.id}
+            told = {
+                "method": method,
+                "receipt": kept,
+                "words": digest_of(row, f"{who}\n{words or ''}"),
+                "delivery": delivery.id,
+            }
             self._settle(session, actor, row, "delivered", rule, steps, **told)
 
         self.db.run(write)
