@@ -386,6 +386,8 @@ def _step(step: dict[str, Any]) -> str:
     from seals.workflow.directory import called
 
     who = called(step["who"], step["who_name"], english=STATE.lang == "en")
+    if str(step["who"] or "").startswith("rule:"):
+        who = STATE.pick("由规则签发（秒批）", "by a rule") + f"  {step['who'].removeprefix('rule:')}"
     if step["on_behalf_of_name"]:
         who += STATE.pick(f"（代 {step['on_behalf_of_name']}）", f" (for {step['on_behalf_of_name']})")
     when = beijing(step["at"]) if step["at"] else ""
