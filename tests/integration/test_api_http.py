@@ -17,6 +17,7 @@ import pytest
 
 from api import schemas
 from api.limits import RateLimit
+from api.routes.keys import KeyRoleOut
 from tests.node_home import EXAMPLES, Service, founded_home, serving
 
 APPROVAL = (EXAMPLES / "approval.pdf").read_bytes()
@@ -603,7 +604,7 @@ def test_what_is_answered_has_the_shape_that_the_document_promises(service: Serv
             (keeper, "applications", schemas.ApplicationOut),
             (clerk, "licences", schemas.LicenceOut),
             (anyone, "licence-types", schemas.LicenceTypeOut),
-            (officer, "keys", schemas.KeyOut),
+            (officer, "keys", KeyRoleOut),
             (auditor, "audit", schemas.LeafOut),
             (officer, "trust-lists", schemas.TrustListOut),
         ]

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -83,7 +84,7 @@ def test_the_whole_log_is_checked_from_the_page_and_what_is_wrong_is_named(
     def finished() -> httpx.Response:
         assert auditor.post("/audit/check", data={"csrf": auditor.csrf}).headers["location"] == "/audit/check"
         deadline = time.monotonic() + 60
-        while 'http-equiv="refresh"' in (page := auditor.get("/audit/check")).text and time.monotonic() < deadline:
+        while "data-follow" in (page := auditor.get("/audit/check")).text and time.monotonic() < deadline:
             time.sleep(0.1)
         return page
 
@@ -187,7 +188,7 @@ PAGES = ["/audit", "/audit/log", "/audit/log.csv", "/audit/trace?id=x", "/audit/
 def test_the_auditors_pages_are_for_auditors(service: Service, path: str) -> None:
     with httpx.Client(base_url=service.url, headers=HTML) as nobody:
         answer = nobody.get(path)
-        assert (answer.status_code, answer.headers.get("location")) == (303, f"/signin?to={path}")
+        assert (answer.status_code, answer.headers.get("location")) == (303, f"/signin?to={quote(path)}")
     for account in ("keeper", "officer", "admin"):
         with Browser(service, account) as other:
             answer = other.get(path)
