@@ -10,7 +10,7 @@ packages="python3-venv gcc libc6-dev libssl-dev softhsm2 fonts-noto-cjk ca-certi
 case $purpose in
   demo) ;;
   # test: other people's programs that check our work, a browser and a database server.
-  test) packages="$packages openssl opensc poppler-utils qpdf chromium postgresql" ;;
+  test) packages="$packages curl openssl opensc poppler-utils qpdf chromium postgresql" ;;
   *) echo "usage: sh deploy/debian.sh demo|test" >&2; exit 2 ;;
 esac
 
