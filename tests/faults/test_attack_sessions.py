@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from api.limits import RateLimit
 from api.render import local_path
 from people.demo import demo_passwords
 from tests.node_home import Service, founded_home, serving
@@ -122,6 +123,7 @@ def test_no_address_that_takes_a_way_back_leads_to_another_site(service: Service
 
 @pytest.mark.parametrize("value", ELSEWHERE[:6])
 def test_signing_in_never_leads_to_another_site(service: Service, value: str) -> None:
+    service.app.state.signin_limit = RateLimit(per_second=1, burst=10)  # each value is a visit of its own
     with closing(service.client()) as client:
         done = sign_in(service, client, "keeper", to=value, back=value, next=value)
         assert done.status_code == 303

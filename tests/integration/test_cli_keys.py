@@ -17,7 +17,7 @@ from tests.node_home import founded_home
 
 @pytest.fixture(scope="module")
 def home() -> Path:
-    return founded_home("ceremonies")
+    return founded_home("keys by commands")
 
 
 class Shell:
