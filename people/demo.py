@@ -17,6 +17,7 @@ PERSONAS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("signer", "样本 签发人", ("signer_off",)),
     ("keeper", "样本 印章管理员", ("seal_keeper",)),
     ("clerk", "样本 证照经办人", ("licensing_clerk",)),
+    ("window", "样本 窗口人员", ("window_clerk",)),
     ("officer", "样本 密钥管理员", ("officer",)),
     ("officer2", "样本 密钥管理员乙", ("officer",)),
     ("officer3", "样本 密钥管理员丙", ("officer",)),

@@ -6,8 +6,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-ROLES = ("handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk", "officer", "auditor", "administrator")
-"""经办, 审核, 签发, 印章管理员, 证照经办, 密钥管理员, 审计员, 系统管理员."""
+ROLES = (
+    "handler",
+    "reviewer",
+    "signer_off",
+    "seal_keeper",
+    "licensing_clerk",
+    "window_clerk",
+    "officer",
+    "auditor",
+    "administrator",
+)
+"""经办, 审核, 签发, 印章管理员, 证照经办, 窗口人员, 密钥管理员, 审计员, 系统管理员."""
 
 DELEGABLE_ROLES = frozenset({"handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk"})
 """What somebody else may do in one's place. Officers, auditors and administrators act themselves or not at all."""
@@ -15,8 +25,10 @@ DELEGABLE_ROLES = frozenset({"handler", "reviewer", "signer_off", "seal_keeper",
 EXCLUSIVE_ROLES = frozenset({"officer", "auditor", "administrator"})
 """Nobody has two of these: who holds keys, who looks on and who makes accounts are three people."""
 
-ActorKind = Literal["local-operator", "staff", "system", "node", "anonymous"]
-"""``node`` is the node itself, in the course of something that was authorised under another rule."""
+ActorKind = Literal["local-operator", "staff", "system", "node", "citizen", "anonymous"]
+"""``citizen`` is somebody from outside, signed in at the region's identity provider.
+
+``node`` is the node itself, in the course of something that was authorised under another rule."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,8 @@ class Actor:
     delegation: str | None = field(default=None, repr=False)
     matters: frozenset[str] = field(default=frozenset(), repr=False)
     stand_ins: tuple[Actor, ...] = field(default=(), repr=False)
+    person: str | None = field(default=None, repr=False)
+    """Of a citizen: the keyed digest of the identity number, by which licences and authorisations name people."""
 
     @property
     def reach(self) -> frozenset[str]:

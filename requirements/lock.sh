@@ -7,7 +7,7 @@ uv=${UV:-.venv/bin/uv}
 common="--generate-hashes --universal --python-version 3.11 --no-header --no-annotate -q"
 # shellcheck disable=SC2086
 $uv pip compile pyproject.toml --extra node --extra dev requirements/build.in $common "$@" -o requirements/dev.lock
-for part in "base pyproject.toml" "node pyproject.toml --extra node" "build requirements/build.in"; do
+for part in "base pyproject.toml" "node pyproject.toml --extra node" "web pyproject.toml --extra web" "build requirements/build.in"; do
   name=${part%% *}
   # shellcheck disable=SC2086
   $uv pip compile ${part#* } -c requirements/dev.lock $common -o "requirements/$name.lock"

@@ -111,6 +111,54 @@ class ImpressionStatusProvider(Protocol):
     def status(self, document_sha256: str) -> ImpressionStatus | None: ...
 
 
+@dataclass(frozen=True)
+class StatusRef:
+    """Where a credential's state is published: a Token Status List and the place in it (draft-ietf-oauth-status-list-21 §6)."""
+
+    uri: str
+    index: int
+
+
+TOKEN_STATES = {0: "in-force", 1: "withdrawn", 2: "suspended", 3: "superseded"}
+"""Values of two bits: 0 valid, 1 invalid, 2 suspended (§7.1 of the draft), 3 ours: replaced by a newer version."""
+
+
+@dataclass(frozen=True)
+class TokenState:
+    """What a status list says of one place in it.
+
+    :ivar value: 0–3, see :data:`TOKEN_STATES`
+    :ivar as_of: when the list was signed
+    :ivar fetched: when this node last got it; None for a register of one's own
+    :ivar stale: past its ``exp``: the last good list, older than its maker wants it used
+    """
+
+    value: int
+    as_of: datetime
+    fetched: datetime | None = None
+    stale: bool = False
+    source: str = ""
+
+    @property
+    def status(self) -> str:
+        """In the words of :class:`LicenceStatus`."""
+        return TOKEN_STATES.get(self.value, "withdrawn")
+
+
+class StatusListProvider(Protocol):
+    """Who can tell what the list at an address says; None where no good list is held. Follows listed hosts only."""
+
+    def state(self, ref: StatusRef, at: datetime) -> TokenState | None: ...
+
+
+class SeenCodes(Protocol):
+    """Who remembers shown codes for as long as they could be shown again."""
+
+    def first(self, token: bytes, until: datetime) -> bool:
+        """Whether ``token`` is seen for the first time; it is remembered until then."""
+        ...
+
+
 class RevocationProvider(Protocol):
     """Who can fetch revocation evidence: DER of OCSPResponses or CRLs, none if there is none to be had."""
 
@@ -138,6 +186,10 @@ class VerificationContext:
     licences: LicenceStatusProvider | None = None
     impressions: ImpressionStatusProvider | None = None
     recognition: RecognitionProvider | None = None
+    statuses: StatusListProvider | None = None
+    seen: SeenCodes | None = None
+    challenge: str | None = None
+    """What the verifier asked the holder to type (对口令), where it did: a shown code must then carry it."""
     matter: str | None = None
     policy: VerificationPolicy = field(default_factory=policy_files.load)
 

@@ -17,7 +17,9 @@ from people.schemas import Account, Actor, Delegation
 
 router = APIRouter(prefix="/api/v1", tags=["people"], responses=KNOWN)
 
-Role = Literal["handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk", "officer", "auditor", "administrator"]
+Role = Literal[
+    "handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk", "window_clerk", "officer", "auditor", "administrator"
+]
 Name = Annotated[str, Field(max_length=200)]
 Words = Annotated[str, Field(max_length=500)]
 

@@ -1,0 +1,12 @@
+"""Copies on phones, and whom their holders authorised"""
+
+from __future__ import annotations
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Tables of this step."""

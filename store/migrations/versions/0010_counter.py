@@ -1,0 +1,12 @@
+"""Annotated copies, and what was done at the counter"""
+
+from __future__ import annotations
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Tables of this step."""
