@@ -24,6 +24,7 @@ _BARE = {
     KeyPurpose.audit_checkpoint: (ServiceType.AUDIT, "审计日志"),
     KeyPurpose.receipt: (ServiceType.RECEIPT, "回执"),
     KeyPurpose.status_list: (ServiceType.STATUS_LIST, "状态列表"),
+    KeyPurpose.credential_issuer: (ServiceType.CREDENTIAL_ISSUER, "凭证签发"),
 }
 
 

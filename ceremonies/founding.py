@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -19,6 +19,7 @@ from ceremonies.node import Node
 from ceremonies.sample import make_sample_people
 from crypto.errors import Conflict, Forbidden
 from crypto.suites import Suite
+from hsm.errors import NoSuchGeneration
 from hsm.schemas import KeyPurpose
 from hsm.tokens import init_tokens
 from people.schemas import Actor
@@ -31,7 +32,13 @@ _MODE = 0o700
 """Of the home and everything in it: documents and registers hold personal data, so nobody else on the machine sees them."""
 
 
-_OWN_KEYS = (KeyPurpose.trust_list, KeyPurpose.audit_checkpoint, KeyPurpose.receipt, KeyPurpose.status_list)
+_OWN_KEYS = (
+    KeyPurpose.trust_list,
+    KeyPurpose.audit_checkpoint,
+    KeyPurpose.receipt,
+    KeyPurpose.status_list,
+    KeyPurpose.credential_issuer,
+)
 """Keys of the node itself, P-256 as JOSE and the log's checkpoints want it; the CA and the licence issuers make their own."""
 
 
@@ -75,7 +82,10 @@ def _steps(node: Node, progress: Progress) -> None:
         "Founding the CAs: a root and an issuing CA for SM2, RSA and P-256, with OCSP, timestamp and seal-maker keys",
     )
     node.ca.found()
-    progress("生成信任列表、审计日志与回执的密钥", "Making the keys of trust list, audit log and receipts")
+    progress(
+        "生成信任列表、审计日志、回执、状态列表与凭证的密钥",
+        "Making the keys of trust list, audit log, receipts, status lists and credentials",
+    )
     for purpose in _OWN_KEYS:
         _first_key(node, purpose)
     progress("发布信任列表", "Publishing the trust list")
@@ -91,7 +101,10 @@ def _steps(node: Node, progress: Progress) -> None:
 
 
 def catch_up(node: Node, progress: Progress) -> None:
-    """A node that an earlier version founded gets what this one needs: its tables (:attr:`Node.db`), and keys that it lacks."""
+    """A node that an earlier version founded gets what this one needs: its tables (:attr:`Node.db`), and keys that it lacks.
+
+    The trust list that names a new key is published at once: others believe what the key signs only when they know it.
+    """
     have = {role.purpose for role in node.keys.roles()}
     for purpose in [purpose for purpose in _OWN_KEYS if purpose not in have]:
         try:
@@ -100,6 +113,8 @@ def catch_up(node: Node, progress: Progress) -> None:
             progress(f"缺少密钥 {purpose}：{exc.message_zh}", f"The key {purpose} is missing: {exc.message}")
         else:
             progress(f"补建密钥 {purpose}", f"Making the key {purpose}, which earlier versions did not have")
+    with suppress(NoSuchGeneration):  # without a list key nothing can be published; the officers are told above
+        node.renew_trust()
 
 
 def _say_founded(node: Node) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from crypto.keys import PublicKey, Signer
     from formats.auditlog import LogReport
     from formats.x509 import Certificate
+    from hsm.schemas import Generation
     from hsm.service import KeyService
     from licences.service import LicenceService
     from people.approvals import ApprovalService
@@ -343,6 +344,13 @@ class Node:
         """The active audit-checkpoint key."""
         generation = self.keys.active_for(KeyPurpose.audit_checkpoint)
         return CheckpointKey(generation.id, self.keys.signer(generation.id, "checkpoint"))
+
+    def credential_issuer(self) -> Generation:
+        """The key that credentials on phones are issued with now; it signs within a numbered attempt only.
+
+        :raises NoSuchGeneration: the node has none (in production its officers make it)
+        """
+        return self.keys.active_for(KeyPurpose.credential_issuer, Suite.P256)
 
     def receipt_signer(self) -> Signer:
         """The active receipt key, which signs notices to other systems."""

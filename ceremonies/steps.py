@@ -12,7 +12,7 @@ from hsm.schemas import KeyPurpose as P
 
 STEPS = ("stage", "prove", "certify", "file", "distribute", "activate", "retire", "destroy")
 AUTHORITIES = frozenset({P.root_ca, P.issuing_ca})
-CERTIFIED = AUTHORITIES | {P.ocsp, P.tsa, P.seal_maker, P.seal_holder, P.licence_issuer, P.credential_issuer, P.drill}
+CERTIFIED = AUTHORITIES | {P.ocsp, P.tsa, P.seal_maker, P.seal_holder, P.licence_issuer, P.drill}
 """Purposes whose keys sign under a certificate; the others are known by the key alone."""
 FILED = frozenset({P.seal_holder})
 DISTRIBUTED = frozenset(P) - {P.seal_holder, P.ocsp, P.drill}

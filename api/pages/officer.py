@@ -27,7 +27,7 @@ router = APIRouter(include_in_schema=False)
 _TONES = {"steady": "good", "rotating": "doubt", "draining": "doubt", "stopped": "bad"}
 _STATES = {"staged": "none", "active": "good", "draining": "doubt", "retired": "none", "destroyed": "none"}
 _URGENT = {"overdue": "bad", "urgent": "doubt", "soon": "none"}
-_OF_ORGANS = ("seal_holder", "licence_issuer", "credential_issuer")
+_OF_ORGANS = ("seal_holder", "licence_issuer")
 _CERTIFICATE_BYTES = 100_000
 
 Csrf = Annotated[str, Form(max_length=200)]
