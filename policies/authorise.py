@@ -31,6 +31,7 @@ _RESOURCE_TYPES = {
     "impression": "Impression",
     "application": "Application",
     "licence": "Licence",
+    "holding": "Licence",
     "key": "Key",
     "approval": "Key",
     "ca": "Certificate",
