@@ -31,6 +31,9 @@ def verify_code(text: str, *, context: VerificationContext) -> dict[str, Any]:
         code = codes.decode(address)
     except XinyinError as exc:
         return _unreadable(exc, context)
+    if isinstance(code, codes.ShownCode):
+        missing = codes.BadCode("Codes shown by phones are not judged here yet.", "此处尚不能核验手机出示的二维码。")
+        return _unreadable(missing, context)
     now = context.time()
     service = _issuer(code, context)
     known = context.licences.status(code.claims.subject, now) if context.licences is not None else None

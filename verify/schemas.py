@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from formats.dates import shown_time
+from formats.statuslist import StatusRef as StatusRef
 from policies import verification as policy_files
 from policies.verification import VerificationPolicy
 
@@ -109,14 +110,6 @@ class ImpressionStatusProvider(Protocol):
     """Who can tell whether one sealed document still stands. ``document_sha256`` is of the revision a signature covers."""
 
     def status(self, document_sha256: str) -> ImpressionStatus | None: ...
-
-
-@dataclass(frozen=True)
-class StatusRef:
-    """Where a credential's state is published: a Token Status List and the place in it (draft-ietf-oauth-status-list-21 §6)."""
-
-    uri: str
-    index: int
 
 
 TOKEN_STATES = {0: "in-force", 1: "withdrawn", 2: "suspended", 3: "superseded"}
