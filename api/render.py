@@ -39,7 +39,7 @@ def version() -> str:
 def asset_version() -> str:
     """Changes when any static file changes, so that browsers may keep them."""
     digest = sha256()
-    for path in sorted((HERE / "static").iterdir()):
+    for path in sorted(path for path in (HERE / "static").rglob("*") if path.is_file()):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:10]
 
