@@ -16,7 +16,8 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 CITY = "云江市人民政府"
 APPROVER = "云江市行政审批局"
 REGISTRAR = "云江市市场监督管理局"
-_ORGANS = {CITY: "MB0X7000", APPROVER: "MB0X7001", REGISTRAR: "MB0X7002"}
+FEDERATION = "云江市残疾人联合会"
+_ORGANS = {CITY: "MB0X7000", APPROVER: "MB0X7001", REGISTRAR: "MB0X7002", FEDERATION: "MB0X7003"}
 
 
 def sample_uscc(region: str, name: str) -> str:
@@ -37,9 +38,12 @@ def sample_seal(node: Node, owner: str) -> tuple[dict[str, Any], bool]:
 
 
 def make_sample_people(node: Node) -> None:
-    """The city with its two bureaus, and one person a role who reaches both; what is there already stays."""
+    """The city, its two bureaus and its federation of disabled persons, and one person a role who reaches them all.
+
+    What is there already stays.
+    """
     city = _department(node, CITY, None)
-    for name in (APPROVER, REGISTRAR):
+    for name in (APPROVER, REGISTRAR, FEDERATION):
         _department(node, name, city)
     folder = node.home / "secrets"
     passwords = demo_passwords(folder)

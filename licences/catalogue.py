@@ -10,7 +10,7 @@ import difflib
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,8 @@ from formats.identifiers import Remark, resident_id_check, uscc_check
 
 _FOLDER = Path(__file__).parent / "catalogue"
 OPEN_END = "长期"
+RESIDENT_ID = "111"
+"""Type code of a holder who is named by a resident identity number (GB/T 36903)."""
 
 
 class UnknownLicenceType(NotFound):
@@ -52,6 +54,7 @@ class Field:
     :ivar kind: ``text``, ``date`` (YYYY-MM-DD), ``uscc`` or ``resident-id``
     :ivar metadata: its name in the attached metadata, or empty
     :ivar open_ended: null, an empty text or 长期 mean that there is no end
+    :ivar choices: the only values that it may have, each with its code in composed numbers; empty: any
     """
 
     key: str
@@ -63,6 +66,7 @@ class Field:
     required: bool = True
     open_ended: bool = False
     not_after_issue: bool = False
+    choices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,10 @@ class CheckedData:
 
 @dataclass(frozen=True)
 class LicenceType:
-    """One entry of the catalogue; the names are those of its TOML file."""
+    """One entry of the catalogue; the names are those of its TOML file.
+
+    :ivar composed: numbers that are made of other fields (the code of a choice, else the text itself), one behind the other
+    """
 
     id: str
     name: str
@@ -107,6 +114,12 @@ class LicenceType:
     right: tuple[str, ...]
     validity_label: str
     fields: tuple[Field, ...]
+    composed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def of_a_person(self) -> bool:
+        """Whether a natural person holds it: then codes, lists and strangers' screens show name and number masked."""
+        return self.holder_code_type[0] == RESIDENT_ID
 
     def field(self, key: str) -> Field:
         return next(f for f in self.fields if f.key == key)
@@ -127,6 +140,7 @@ class LicenceType:
             values[spec.key] = found
             if isinstance(found, str) and spec.kind in ("uscc", "resident-id"):
                 remarks += uscc_check(found) if spec.kind == "uscc" else resident_id_check(found)
+        problems += self._compose(values)
         start, end = values.get(self.valid_from), values.get(self.valid_to)
         if isinstance(start, date) and isinstance(end, date) and end < start:
             problems.append(
@@ -144,6 +158,28 @@ class LicenceType:
                 problems=[vars(p) for p in problems],
             )
         return CheckedData(values, tuple(remarks))
+
+    def _compose(self, values: dict[str, str | date | None]) -> list[Problem]:
+        """Fill in the numbers that are made of other fields; what was typed instead has to agree."""
+        out = []
+        for key, parts in self.composed.items():
+            given = [values.get(part) for part in parts]
+            if not all(isinstance(one, str) for one in given):
+                continue  # a part is missing or wrong, which is a problem of its own
+            made = "".join(self.field(part).choices.get(str(one), str(one)) for part, one in zip(parts, given, strict=True))
+            typed = values.get(key)
+            values[key] = made
+            if typed is not None and typed != made:
+                label, names = self.field(key).label, "、".join(self.field(part).label for part in parts)
+                out.append(
+                    Problem(
+                        key,
+                        "does-not-agree",
+                        f"{key}: does not agree with {', '.join(parts)}, of which it is made; leave it empty or correct it.",
+                        f"{label}（{key}）：与{names}不一致；请留空由系统生成，或更正。",
+                    )
+                )
+        return out
 
     def _unknown(self, data: Mapping[str, Any]) -> list[Problem]:
         known = [f.key for f in self.fields]
@@ -190,6 +226,8 @@ def _value(spec: Field, raw: Any, issued: date) -> str | date | Problem | None:
         checks = (uscc_check if spec.kind == "uscc" else resident_id_check)(text)
         if any(r.code.endswith("-form") for r in checks):
             return problem(checks[0].code, checks[0].message, checks[0].message_zh)
+    if spec.choices and text not in spec.choices:
+        return problem("not-a-choice", f"is one of {', '.join(spec.choices)}.", f"应为下列之一：{'、'.join(spec.choices)}。")
     if len(text) > spec.max:
         return problem(
             "too-long",
@@ -228,6 +266,7 @@ def catalogue() -> dict[str, LicenceType]:
         raw["fields"] = tuple(Field(**f) for f in raw["fields"])
         for key in ("left", "right", "seal_at_mm", "holder_code_type"):
             raw[key] = tuple(raw[key])
+        raw["composed"] = {key: tuple(parts) for key, parts in raw.get("composed", {}).items()}
         entry = LicenceType(**raw)
         found[entry.id] = entry
     return found

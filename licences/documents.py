@@ -30,6 +30,44 @@ class Issuer:
     uscc: str
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """What makes a rendering an annotated copy 加注件.
+
+    :ivar purpose: what it may be used for, as printed: 办理住房租赁登记
+    :ivar until: the last day on which it may be used
+    :ivar maker: who made it, as printed: the window's or the holder's (masked) name
+    :ivar check_code: the 查验码 to type, in groups
+    :ivar number: its own identifier
+    :ivar matter: code of the matter that it is for, or empty: then only the words of the purpose count
+    """
+
+    purpose: str
+    until: date
+    maker: str
+    made: datetime
+    check_code: str
+    number: str
+    matter: str = ""
+
+    def printed(self) -> dict[str, str]:
+        """For the template (``annotation.typ``)."""
+        made = self.made.astimezone(BEIJING)
+        return {
+            "purpose": self.purpose,
+            "until": _spelt(self.until),
+            "maker": self.maker,
+            "made": f"{_spelt(made.date())}{made:%H:%M}",
+            "check_code": self.check_code,
+        }
+
+    def metadata(self) -> dict[str, str]:
+        """加注件制作者, 时间, 事由 and 有效期截止时间 under the names of GB/T 36903; identifier and matter as extensions."""
+        end = {"JZJZZZ": self.maker, "JZJZZSJ": self.made.astimezone(BEIJING).strftime("%Y%m%d%H%M%S")}
+        end |= {"JZJZZSY": self.purpose, "JZJYXQJZSJ": self.until.strftime("%Y%m%d"), "KZ_JZJBS": self.number}
+        return end | ({"KZ_JZJSXBM": self.matter} if self.matter else {})
+
+
 def metadata(
     kind: LicenceType, data: CheckedData, *, identifier: LicenceIdentifier, issuer: Issuer, issued: datetime
 ) -> dict[str, str]:
@@ -67,17 +105,20 @@ def render(
     issued: datetime,
     code_url: str,
     sample: bool,
+    annotation: Annotation | None = None,
 ) -> bytes:
     """The page as PDF/A-3b, unsealed (10 to 20 ms), with ``metadata.json`` attached; the same input gives the same bytes.
 
+    :param annotation: makes it an annotated copy: purpose across the page, a box that says so, and in the metadata
     :param code_url: what the QR code says; the part before ``#`` is printed as the address of verification
     :param sample: 样本 across the page and in the foot line
     :raises CannotTypeset: a character that no installed font has
     """
     local = issued.astimezone(BEIJING)
-    attached = json.dumps(
-        metadata(kind, data, identifier=identifier, issuer=issuer, issued=issued), ensure_ascii=False, indent=1
-    )
+    described = metadata(kind, data, identifier=identifier, issuer=issuer, issued=issued)
+    if annotation is not None:
+        described |= annotation.metadata()
+    attached = json.dumps(described, ensure_ascii=False, indent=1)
     values: dict[str, Any] = {
         "title": kind.name,
         "subtitle": kind.subtitle,
@@ -93,6 +134,7 @@ def render(
         "verify_at": code_url.partition("#")[0],
         "qr": qr_svg(code_url),
         "sample": sample,
+        "annotation": annotation.printed() if annotation is not None else None,
         "attachments": [
             {
                 "name": METADATA_NAME,
@@ -103,7 +145,8 @@ def render(
         ],
     }
     # Untagged: tags would double the time, and poppler warns of Typst's; the metadata carry the same data for readers.
-    return _template(kind.template).render(values, tags=False, at=issued)
+    made = annotation.made if annotation is not None else issued
+    return _template(kind.template).render(values, tags=False, at=made)
 
 
 def qr_svg(text: str) -> str:

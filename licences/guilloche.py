@@ -1,6 +1,6 @@
 """The frame of a licence and the pale rosette behind its text: guilloche as SVG.
 
-``templates/guilloche.svg`` is what :func:`svg` returns (a test compares them): Typst reads and keeps the file, while curves
+The files in :data:`FRAMES` are what :func:`svg` returns for them (a test compares): Typst reads and keeps a file, while curves
 computed in the template are computed anew for each licence and cost ten times as much as the rest of the page. After a change:
 ``python -m licences.guilloche``.
 """
@@ -9,32 +9,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 FILE = Path(__file__).parent / "templates" / "guilloche.svg"
-GOLD, PALE = "#a8823c", "#f3ead6"
-WIDTH, HEIGHT = 297.0, 210.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Size in millimetres, the colours of frame and rosette, and where the rosette's centre stands."""
+
+    width: float
+    height: float
+    ink: str
+    pale: str
+    rosette: tuple[float, float]
+
+
+LANDSCAPE = Frame(297.0, 210.0, "#a8823c", "#f3ead6", (297.0 / 2, 112.0))
+PORTRAIT = Frame(210.0, 297.0, "#3f7f63", "#e3efe8", (105.0, 150.0))
+FRAMES = {FILE: LANDSCAPE, FILE.with_name("guilloche-portrait.svg"): PORTRAIT}
 _OUTER, _BAND = 8.0, 7.5
 _INNER, _MIDDLE = _OUTER + _BAND, _OUTER + _BAND / 2
 
 Point = tuple[float, float]
 
 
-def svg() -> str:
-    """A4 landscape in millimetres: three rules, four shifted waves between them, rosettes in the corners and the middle."""
-    far = {0: WIDTH - _MIDDLE, 1: HEIGHT - _MIDDLE}
+def svg(frame: Frame = LANDSCAPE) -> str:
+    """A4 in millimetres: three rules, four shifted waves between them, rosettes in the corners and the middle."""
+    width, height = frame.width, frame.height
+    far = {0: width - _MIDDLE, 1: height - _MIDDLE}
     lines = []
     for k in range(4):
         phase = k * math.pi / 2
-        lines += [_wave(_INNER, y, WIDTH - 2 * _INNER, phase) for y in (_MIDDLE, far[1])]
-        lines += [_wave(x, _INNER, HEIGHT - 2 * _INNER, phase, vertical=True) for x in (_MIDDLE, far[0])]
+        lines += [_wave(_INNER, y, width - 2 * _INNER, phase) for y in (_MIDDLE, far[1])]
+        lines += [_wave(x, _INNER, height - 2 * _INNER, phase, vertical=True) for x in (_MIDDLE, far[0])]
     lines += [_rosette(x, y, 3.4, petals=8, turns=3) for x in (_MIDDLE, far[0]) for y in (_MIDDLE, far[1])]
-    parts = [
-        _path(_rosette(WIDTH / 2, 112, 58, petals=24, turns=6), 0.11, PALE),
-        _path("".join(lines), 0.1, GOLD),
-        *(_path(_rectangle(inset), width, GOLD) for inset, width in ((_OUTER, 0.5), (_INNER, 0.25), (_INNER + 1, 0.09))),
+    rules = [
+        _path(_rectangle(frame, inset), line, frame.ink) for inset, line in ((_OUTER, 0.5), (_INNER, 0.25), (_INNER + 1, 0.09))
     ]
-    box = f"{WIDTH:g} {HEIGHT:g}"
+    parts = [
+        _path(_rosette(*frame.rosette, 58, petals=24, turns=6), 0.11, frame.pale),
+        _path("".join(lines), 0.1, frame.ink),
+        *rules,
+    ]
+    box = f"{width:g} {height:g}"
     return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {box}">' + "".join(parts) + "</svg>\n"
 
 
@@ -80,8 +99,8 @@ def _rosette(x: float, y: float, r: float, *, petals: int, turns: int) -> str:
     return "".join(out)
 
 
-def _rectangle(inset: float) -> str:
-    return f"M{_n(inset)} {_n(inset)}H{_n(WIDTH - inset)}V{_n(HEIGHT - inset)}H{_n(inset)}Z"
+def _rectangle(frame: Frame, inset: float) -> str:
+    return f"M{_n(inset)} {_n(inset)}H{_n(frame.width - inset)}V{_n(frame.height - inset)}H{_n(inset)}Z"
 
 
 def _path(data: str, width: float, colour: str) -> str:
@@ -93,4 +112,5 @@ def _n(value: float) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(svg(), encoding="utf-8")
+    for _file, _frame in FRAMES.items():
+        _file.write_text(svg(_frame), encoding="utf-8")

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from ca.ports import Generation, Keys
 from crypto.errors import Conflict, NotFound, XinyinError
 from crypto.suites import Suite
-from formats import codes, pdfa
+from formats import codes, masking, pdfa
 from formats.canonical import canonical_digest, rfc3339
 from formats.dates import BEIJING, shown_time
 from formats.identifiers import BadIdentifier, LicenceIdentifier
@@ -154,7 +154,14 @@ class LicenceService:
                 "name_en": kind.name_en,
                 "code": kind.type_code,
                 "fields": [
-                    {"key": f.key, "label": f.label, "label_en": f.label_en, "kind": f.kind, "required": f.required}
+                    {
+                        "key": f.key,
+                        "label": f.label,
+                        "label_en": f.label_en,
+                        "kind": f.kind,
+                        "required": f.required,
+                        "choices": list(f.choices),
+                    }
                     for f in kind.fields
                 ],
             }
@@ -680,12 +687,15 @@ class LicenceService:
 
 def _claims(order: _Order, identifier: LicenceIdentifier, now: datetime, *, sample: bool) -> codes.Claims:
     end = order.data.day(order.kind.valid_to)
+    holder, number = order.data.text(order.kind.holder_name), order.data.text(order.kind.number)
+    if order.kind.of_a_person:  # a code is read by any telephone that passes: enough to compare, too little to copy
+        holder, number = masking.name(holder), masking.number(number)
     return codes.Claims(
         issuer=order.authority.issuer_name,
         subject=str(identifier),
         licence_type=order.kind.name,
-        holder=order.data.text(order.kind.holder_name),
-        number=order.data.text(order.kind.number),
+        holder=holder,
+        number=number,
         issued=now,
         token_id=secrets.token_bytes(8),
         expires=_day_start(end) + timedelta(days=1) if end else None,

@@ -181,8 +181,9 @@ def test_a_wrong_check_character_is_remarked_upon_and_does_not_block() -> None:
     assert [r.code for r in checked.remarks] == ["uscc-check"]
 
 
-def test_the_frame_on_file_is_the_one_that_is_computed() -> None:
-    assert guilloche.FILE.read_text(encoding="utf-8") == guilloche.svg()
+def test_the_frames_on_file_are_the_ones_that_are_computed() -> None:
+    for file, frame in guilloche.FRAMES.items():
+        assert file.read_text(encoding="utf-8") == guilloche.svg(frame), file.name
 
 
 def test_names_are_set_never_executed(licences: LicenceService) -> None:
