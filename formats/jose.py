@@ -95,7 +95,7 @@ def verify(compact: str, keys: Iterable[PublicKey], *, max_payload: int) -> tupl
             continue
         try:
             found = jws.deserialize_compact(compact, ECKey.import_key(public_jwk(key)), registry=_registry(max_payload))
-            claims = json.loads(found.payload)
+            claims = loads(found.payload)
         except (JoseError, ValueError, RecursionError):
             continue
         if isinstance(claims, dict):
@@ -112,13 +112,32 @@ def claimed(compact: str, *, max_payload: int) -> tuple[dict[str, Any], dict[str
         raise _bad("it is too large", "内容过大")
     try:
         found = jws.extract_compact(compact.encode("ascii"), registry=_registry(max_payload))
-        claims = json.loads(found.payload)
+        claims = loads(found.payload)
         header = dict(found.headers())
     except (JoseError, ValueError, RecursionError, TypeError, AttributeError) as exc:
         raise _bad("it is no signed JSON", "不是经签名的 JSON") from exc
-    if not isinstance(claims, dict):
+    if not isinstance(claims, dict) or header.get("alg") != "ES256" or header.keys() & {"crit", "b64"}:
         raise _bad("it is no signed JSON", "不是经签名的 JSON")
     return header, claims
+
+
+def loads(raw: bytes | str) -> Any:
+    """JSON in which every name of an object occurs once, so that no two readers see two things (RFC 7519 §4).
+
+    :raises ValueError: it is none, a name occurs twice, or a number is none that JSON knows
+    """
+    return json.loads(raw, object_pairs_hook=_once, parse_constant=_no_number)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return out
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
 
 
 class _Registry(jws.JWSRegistry):

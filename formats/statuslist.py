@@ -14,17 +14,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import cbor2
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
 from crypto.errors import BadInput
 from crypto.keys import PublicKey, Signer
-from formats import jose
+from crypto.suites import ECDSA_P256_SHA256, Suite
+from formats import cbor, jose
 
 JWT_TYPE = "statuslist+jwt"
 MEDIA_TYPE_JWT = "application/statuslist+jwt"
+MEDIA_TYPE_CWT = "application/statuslist+cwt"
 WIDTHS = (1, 2, 4, 8)
 MAX_ARRAY = 4 * 1024 * 1024
 """Bytes of an unpacked list that anyone's may have: sixteen million places of two bits."""
 MAX_COMPRESSED = MAX_ARRAY + 1024
 _MAX_TEXT = 2048
+_ES256, _TAG_SIGN1 = -7, 18
+_SUB, _EXP, _IAT, _LIST, _TTL = 2, 4, 6, 65533, 65534  # claims of the CWT (§5.2)
 
 
 class BadStatusList(BadInput):
@@ -155,6 +162,68 @@ def read_jwt(text: str | bytes, keys: Iterable[PublicKey], *, uri: str) -> Statu
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise _refused(f"its content cannot be read ({type(exc).__name__})", "其内容无法读取") from exc
+
+
+def sign_cwt(token: StatusListToken, signer: Signer, *, kid: bytes) -> bytes:
+    """The list as CWT (§5.2): a COSE_Sign1 under its own tag and no other, ES256. One signature.
+
+    :raises BadStatusList: a key other than P-256
+    """
+    if signer.public_key.suite is not Suite.P256:
+        raise _refused("it would not be signed with a P-256 key", "须使用 P-256 密钥签署")
+    claims: dict[int, Any] = {_SUB: token.uri, _IAT: int(token.issued.timestamp())}
+    if token.expires is not None:
+        claims[_EXP] = int(token.expires.timestamp())
+    if token.ttl is not None:
+        claims[_TTL] = int(token.ttl.total_seconds())
+    claims[_LIST] = {"bits": token.statuses.bits, "lst": token.statuses.compress()}
+    protected, payload = cbor.write({1: _ES256, 4: kid, 16: MEDIA_TYPE_CWT}), cbor.write(claims)
+    r, s = decode_dss_signature(signer.sign(_sig_structure(protected, payload), ECDSA_P256_SHA256))
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    return cbor.write(cbor2.CBORTag(_TAG_SIGN1, [protected, {}, payload, signature]))
+
+
+def read_cwt(raw: bytes, keys: Iterable[PublicKey], *, uri: str) -> StatusListToken:
+    """As :func:`read_jwt`, for the CWT form. :raises BadStatusList: anything else than the list at ``uri``, signed by a key"""
+    token, signed, signature = _take_apart(raw)
+    r, s = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
+    der = encode_dss_signature(r, s)
+    if not any(key.suite is Suite.P256 and key.verify(signed, der, ECDSA_P256_SHA256) for key in keys):
+        raise _refused("no key that may sign it did", "未由有权签署的密钥签署")
+    if token.uri != uri:
+        raise _refused("it is the list of another address", "属于另一地址的列表")
+    return token
+
+
+def _take_apart(raw: bytes) -> tuple[StatusListToken, bytes, bytes]:
+    """(what it says, what was signed, r ‖ s); nothing is checked yet but the form."""
+    if len(raw) > MAX_COMPRESSED + 4096:
+        raise _refused("it is too large", "列表过大")
+    try:
+        outer = cbor.read(raw)
+        (protected, _, payload, signature) = outer.value
+        header, claims = cbor.read(protected), cbor.read(payload)
+        found, expires, ttl = claims[_LIST], claims.get(_EXP), claims.get(_TTL)
+        as_said = (outer.tag, header[1], header[16]) == (_TAG_SIGN1, _ES256, MEDIA_TYPE_CWT) and 2 not in header
+        if not as_said or len(signature) != 64 or not all(isinstance(x, bytes) for x in (signature, payload, found["lst"])):
+            raise ValueError("form")
+        if type(found["bits"]) is not int or not isinstance(claims[_SUB], str) or len(claims[_SUB]) > _MAX_TEXT:
+            raise ValueError("claims")
+        token = StatusListToken(
+            uri=claims[_SUB],
+            issued=moment(claims[_IAT]),
+            statuses=StatusList.decompress(found["lst"], found["bits"]),
+            expires=moment(expires) if expires is not None else None,
+            ttl=duration(ttl) if ttl is not None else None,
+        )
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise _refused(f"its content cannot be read ({type(exc).__name__})", "其内容无法读取") from exc
+    return token, _sig_structure(protected, payload), signature
+
+
+def _sig_structure(protected: bytes, payload: bytes) -> bytes:
+    """What the signer of a COSE_Sign1 signs (RFC 9052 §4.4)."""
+    return cbor.write(["Signature1", protected, b"", payload])
 
 
 def to_json(statuses: StatusList) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from crypto.keys import PublicKey, Signer
 from formats import cbor
 from formats.codes import wire
 from formats.codes.wire import BadCode, Sign1, key_id, not_ours
-from formats.statuslist import StatusRef
+from formats.statuslist import StatusRef, ref_to_json
 
 MAX_PRINTED_URL = 1200
 
@@ -115,7 +115,7 @@ def _to_map(claims: Claims) -> dict[int, Any]:
     if claims.sample:
         out[wire.SAMPLE] = 1
     if claims.status:
-        out[wire.STATUS] = wire.status_claim(claims.status)
+        out[wire.STATUS] = ref_to_json(claims.status)
     return out
 
 

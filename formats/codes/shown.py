@@ -22,7 +22,7 @@ from crypto.suites import Suite
 from formats import cbor
 from formats.codes import wire
 from formats.codes.wire import BadCode, Sign1, key_id, not_ours
-from formats.statuslist import StatusRef
+from formats.statuslist import StatusRef, ref_to_json
 
 MAX_SHOWN = 900
 """CBOR of a shown code in bytes, so that its QR still reads from a phone's screen."""
@@ -223,7 +223,7 @@ def _to_map(claims: Credential) -> dict[int, Any]:
     if claims.sample:
         out[wire.SAMPLE] = 1
     if claims.status:
-        out[wire.STATUS] = wire.status_claim(claims.status)
+        out[wire.STATUS] = ref_to_json(claims.status)
     return out
 
 

@@ -21,12 +21,11 @@ from crypto.errors import BadInput
 from crypto.keys import PublicKey, Signer
 from crypto.suites import ECDSA_P256_SHA256, Suite
 from formats import cbor
-from formats.statuslist import StatusRef
+from formats.statuslist import BadStatusList, StatusRef, ref_from_json
 
 MAX_URL = 4096
 MAX_CBOR = 4096
 MAX_TEXT = 400
-MAX_INDEX = 1 << 32
 ES256 = -7
 TAG_CWT, TAG_SIGN1 = 61, 18
 
@@ -191,14 +190,9 @@ def seconds(value: datetime) -> int:
     return int(value.timestamp())
 
 
-def status_claim(ref: StatusRef) -> dict[str, Any]:
-    """``status`` of a Referenced Token in CBOR (§6.3 of the draft)."""
-    return {"status_list": {"idx": ref.index, "uri": ref.uri}}
-
-
 def status_ref(value: Any) -> StatusRef:
-    """Read the claim of :func:`status_claim`."""
-    found = value["status_list"]
-    if type(found["idx"]) is not int or not 0 <= found["idx"] < MAX_INDEX:
-        raise not_ours()
-    return StatusRef(text(found["uri"]), found["idx"])
+    """Read ``status`` (§6.3 of the draft)."""
+    try:
+        return ref_from_json(value)
+    except BadStatusList as exc:
+        raise not_ours() from exc

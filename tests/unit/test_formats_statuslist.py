@@ -5,11 +5,18 @@ from __future__ import annotations
 import zlib
 from datetime import UTC, datetime, timedelta
 
+import cbor2
+import cwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jws
+from joserfc.jwk import ECKey
 
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
-from formats import jose
+from formats import cbor, jose
 from formats.statuslist import (
     MAX_ARRAY,
     BadStatusList,
@@ -17,9 +24,11 @@ from formats.statuslist import (
     StatusListToken,
     StatusRef,
     from_json,
+    read_cwt,
     read_jwt,
     ref_from_json,
     ref_to_json,
+    sign_cwt,
     sign_jwt,
 )
 
@@ -101,3 +110,62 @@ def test_a_reference_is_written_as_the_draft_says() -> None:
     for wrong in ({}, {"status_list": {"idx": -1, "uri": URI}}, {"status_list": {"idx": True, "uri": URI}}, None):
         with pytest.raises(BadStatusList):
             ref_from_json(wrong)
+
+
+# --- the CWT form -------------------------------------------------------------------------------------------------------
+
+
+def test_the_cwt_form_says_the_same_and_an_independent_reader_accepts_it() -> None:
+    key = SoftwareKey.generate(Suite.P256)
+    raw = sign_cwt(_token(), key, kid=b"12345678")
+    assert read_cwt(raw, [key.public_key], uri=URI) == _token()
+    public = serialization.load_der_public_key(key.public_key.spki)
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    claims = cbor2.loads(cwt.COSE.new().decode(raw, cwt.COSEKey.from_pem(pem, kid=b"12345678")))
+    assert (claims[2], claims[65534]) == (URI, 60)
+    assert zlib.decompress(claims[65533]["lst"]) == _token().statuses.array
+
+
+def test_a_cwt_list_of_another_address_or_by_a_stranger_or_changed_is_refused() -> None:
+    key = SoftwareKey.generate(Suite.P256)
+    raw = sign_cwt(_token(), key, kid=b"12345678")
+    with pytest.raises(BadStatusList, match="another address"):
+        read_cwt(raw, [key.public_key], uri=URI + "x")
+    with pytest.raises(BadStatusList, match="no key"):
+        read_cwt(raw, [SoftwareKey.generate(Suite.P256).public_key], uri=URI)
+    with pytest.raises(BadStatusList):
+        read_cwt(raw[:-1] + bytes([raw[-1] ^ 1]), [key.public_key], uri=URI)
+    with pytest.raises(BadStatusList):
+        sign_cwt(_token(), SoftwareKey.generate(Suite.RSA), kid=b"1")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {1: -7},
+        {1: -7, 16: "application/cwt"},
+        {1: -8, 16: "application/statuslist+cwt"},
+        {1: -7, 16: "application/statuslist+cwt", 2: [99]},
+    ],
+    ids=str,
+)
+def test_a_cwt_of_another_type_is_no_status_list(header: dict[int, object]) -> None:
+    claims = {2: URI, 6: 1, 65533: {"bits": 1, "lst": zlib.compress(b"a")}}
+    raw = cbor.write(cbor2.CBORTag(18, [cbor.write(header), {}, cbor.write(claims), bytes(64)]))
+    with pytest.raises(BadStatusList, match="cannot be read"):
+        read_cwt(raw, [], uri=URI)
+
+
+@given(st.binary(max_size=120))
+def test_random_bytes_are_refused_with_one_named_error(raw: bytes) -> None:
+    with pytest.raises(BadStatusList):
+        read_cwt(raw, [], uri=URI)
+
+
+def test_signed_json_with_a_name_that_occurs_twice_is_refused() -> None:
+    key = ECKey.generate_key("P-256")
+    text = jws.serialize_compact({"alg": "ES256"}, b'{"sub":"a","sub":"b"}', key)
+    with pytest.raises(jose.BadJws):
+        jose.claimed(text, max_payload=1000)
+    with pytest.raises(jose.BadJws):
+        jose.verify(text, [jose.public_key(key.as_dict(private=False))], max_payload=1000)
