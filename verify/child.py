@@ -79,6 +79,15 @@ class _Recognition:
         return answer if isinstance(answer, bool) else None
 
 
+class _Seen:
+    def __init__(self, parent: _Parent) -> None:
+        self.parent = parent
+
+    def first(self, token: bytes, until: datetime) -> bool:
+        """Whoever remembers nothing cannot call a code new."""
+        return self.parent.ask("seen", token.hex(), until.isoformat()) is True
+
+
 def _times(values: dict[str, Any]) -> dict[str, Any]:
     since = values.get("since")
     return {**values, "since": datetime.fromisoformat(since) if since else None}
@@ -122,6 +131,9 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
             licences=_Licences(parent) if "licences" in has else None,
             impressions=_Impressions(parent) if "impressions" in has else None,
             recognition=_Recognition(parent) if "recognition" in has else None,
+            seen=_Seen(parent) if "seen" in has else None,
+            challenge=request["challenge"],
+            glance=request["glance"],
         )
         verdict = verify_bytes(document, name=request["name"], context=context)
         send(outgoing, {"verdict": verdict})

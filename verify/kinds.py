@@ -11,6 +11,8 @@ from verify.reasons import Reason, reason
 _PICTURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),
+)
+_OTHER_PICTURES = (
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
     (b"II*\x00", "TIFF"),
@@ -30,7 +32,7 @@ _MAX_ENTRIES = 20_000
 
 @dataclass(frozen=True)
 class Kind:
-    """``name``, and why the file is not looked at any further (None for a PDF)."""
+    """``name``, and why the file is not looked at any further (None for a PDF; of a picture: said if it holds no code)."""
 
     name: str
     refusal: Reason | None = None
@@ -42,11 +44,14 @@ def recognise(data: bytes) -> Kind:
         return Kind("empty", reason("empty"))
     if b"%PDF-" in data[:1024]:
         return Kind("pdf")
-    for magic, name in _PICTURES:
-        if data.startswith(magic):
-            return Kind("picture", reason("picture", kind=name))
+    for kind, magics in (("picture", _PICTURES), ("picture-unread", _OTHER_PICTURES)):
+        for magic, name in magics:
+            if data.startswith(magic):
+                return Kind(kind, reason("picture", kind=name))
     if data[8:12] == b"WEBP" and data.startswith(b"RIFF"):
         return Kind("picture", reason("picture", kind="WebP"))
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"):
+        return Kind("heic", reason("picture-heic"))
     if data.startswith(b"PK"):
         return _zip(data)
     for magic, name in _OTHERS:

@@ -40,6 +40,26 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "This is a picture ({kind}). A picture of a sealed document proves nothing: ask for the original electronic file.",
         "这是一张图片（{kind}）。盖章文件的图片不能证明真伪：请索要原始电子文件。",
     ),
+    "picture-other-code": (
+        "The code in this picture is not that of an electronic licence. Do not follow it: ask for the licence itself.",
+        "图片中的二维码不是电子证照二维码。请勿扫码进入，请对方出示证照原件。",
+    ),
+    "picture-several-codes": (
+        "The picture shows {count} licence codes; this is the least favourable result. Photograph one licence at a time.",
+        "图片中有 {count} 个证照二维码，此为其中最不利的结果。请逐一拍摄核验。",
+    ),
+    "picture-too-large": (
+        "The picture has more than {limit} million pixels, too many to be looked at; take it again with fewer.",
+        "图片超过 {limit} 百万像素，超出可读取的上限；请以较低分辨率重新拍摄。",
+    ),
+    "picture-damaged": (
+        "The picture cannot be opened, it is damaged; take it again.",
+        "图片已损坏，无法打开；请重新拍摄。",
+    ),
+    "picture-heic": (
+        "This is a HEIC picture, which is not read here; send a screenshot of it, or let the telephone save pictures as JPEG.",
+        "这是 HEIC 格式图片，此处无法读取；请提交其截图，或将手机相机设置为保存 JPEG（“兼容性最佳”）。",
+    ),
     "ofd-not-supported-yet": (
         "This is an OFD document. Seals on OFD cannot be verified here yet; use a PDF of it or the issuer's service.",
         "这是 OFD 文件。本服务暂不能验证 OFD 上的印章；请使用同一文件的 PDF 版本，或到签发机构的服务中验证。",

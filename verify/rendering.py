@@ -20,7 +20,7 @@ import pypdfium2 as pdfium
 from policies.verification import VerificationPolicy
 
 Areas = dict[int, list[list[float]]]
-_ONE_AT_A_TIME = threading.Lock()  # PDFium is not made for threads
+ONE_AT_A_TIME = threading.Lock()  # PDFium is not made for threads
 _MAX_KEPT = 24  # pages of the current revision kept as pictures: 2 MB each for A4
 _SCALE = 0.7  # of 72 dots an inch
 _DRAWINGS = 10  # times the policy's pages, shared by all revisions
@@ -53,7 +53,7 @@ def compare(
     """
     results = [RenderedComparison() for _ in areas]
     limit = max(1, min(policy.limits.rendered_pages, _DRAWINGS * policy.limits.rendered_pages // len(revisions)))
-    with _ONE_AT_A_TIME, ExitStack() as opened:
+    with ONE_AT_A_TIME, ExitStack() as opened:
         documents = [_open(data, opened, form) for data in revisions]
         for step, (one, other) in enumerate(pairwise(documents)):
             results[step].failed = one is None or other is None

@@ -183,6 +183,8 @@ class VerificationContext:
     seen: SeenCodes | None = None
     challenge: str | None = None
     """What the verifier asked the holder to type (对口令), where it did: a shown code must then carry it."""
+    glance: bool = False
+    """A picture is one of many that a camera sends: one look at it is enough."""
     matter: str | None = None
     policy: VerificationPolicy = field(default_factory=policy_files.load)
 

@@ -74,6 +74,10 @@ def _verify(data: bytes, name: str, context: VerificationContext) -> dict[str, A
     if len(data) > limit:
         return unreadable(name, reason("too-large", size=len(data), limit=limit), context)
     kind = kinds.recognise(data)
+    if kind.name == "picture" and kind.refusal is not None:
+        from verify import scanned  # only then are the readers of pictures needed
+
+        return scanned.verify_picture(data, name, kind.refusal, context)
     if kind.refusal is not None:
         return unreadable(name, kind.refusal, context)
     try:
@@ -134,9 +138,18 @@ class _DocumentVerification:
         elif licence is not None:
             self.findings.append(reason("licence-without-seal"))
         else:
+            stripped = {"signature-removed", "signature-remains", "signature-empty"} & {r.code for r in self.findings}
+            if not stripped and (scanned := self._scan()) is not None:
+                return scanned
             self.findings.append(reason("no-signature"))
         block = self._licence_block(licence)
         return _verdict(self.name, Verdict.NO_SIGNATURE, None, self.findings, [], block[0], None, self.context)
+
+    def _scan(self) -> dict[str, Any] | None:
+        """The verdict on a licence code on the pages of a file that calls itself neither signed nor a licence."""
+        from verify import scanned  # only then are the readers of pictures needed
+
+        return scanned.verify_scan(self.document.data, self.name, self.context)
 
     # Changes after signing
 

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -31,6 +31,7 @@ WALL_SECONDS = 60.0
 CPU_SECONDS = 40
 MEMORY_BYTES = 2 << 30
 DOCUMENTS_A_PROCESS = 200
+_PROVIDERS = ("revocation", "seals", "licences", "impressions", "recognition", "seen")
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from verify.child import main; main()"
 _ROOT = str(Path(__file__).resolve().parent.parent)
 
@@ -173,7 +174,9 @@ class IsolatedVerifier:
             "matter": context.matter,
             "policy": context.policy.source,
             "cpu_seconds": self.cpu_seconds,
-            "providers": [k for k in ("revocation", "seals", "licences", "impressions", "recognition") if getattr(context, k)],
+            "providers": [name for name in _PROVIDERS if getattr(context, name)],
+            "challenge": context.challenge,
+            "glance": context.glance,
             "trust": digest,
         }
         if process.trust != digest:
@@ -235,6 +238,7 @@ def _answer(frame: dict[str, Any], context: VerificationContext) -> Any:
             context.recognition.recognised(str(region), str(matter)) if context.recognition else None
         ),
         "revocation": lambda cert, issuer: _evidence(cert, issuer, context),
+        "seen": lambda token, until: _first(str(token), str(until), context),
     }
     try:
         return questions[frame["ask"]](*frame["arguments"])
@@ -242,6 +246,14 @@ def _answer(frame: dict[str, Any], context: VerificationContext) -> Any:
         return None
     except (KeyError, TypeError, ValueError) as exc:
         raise ChannelClosed from exc
+
+
+def _first(token: str, until: str, context: VerificationContext) -> bool:
+    """A code is remembered for a day at most, whatever the process says."""
+    latest = datetime.now(UTC) + timedelta(days=1)
+    return context.seen is not None and context.seen.first(
+        bytes.fromhex(token)[:64], min(datetime.fromisoformat(until), latest)
+    )
 
 
 def _evidence(cert: str, issuer: str, context: VerificationContext) -> list[str]:
