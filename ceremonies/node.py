@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from people.gate import QuorumGate
     from people.oidc import OidcService
     from people.service import AccountService
+    from policies.recognition import RegionRecognition
     from records.delivery import Courier
     from records.reliance import Reliances
     from records.subscriptions import SubscriptionService
@@ -412,7 +413,15 @@ class Node:
             seals=None if offline else self.seals,
             licences=None if offline else self.licences,
             impressions=None if offline else self.seals.impression_statuses,
+            recognition=self.recognition,
         )
+
+    @cached_property
+    def recognition(self) -> RegionRecognition:
+        """This region's own rules about what other regions issued."""
+        from policies.recognition import RegionRecognition
+
+        return RegionRecognition(self.home, self.region)
 
     # -- upkeep ---------------------------------------------------------------------------------------------------------
 
@@ -429,6 +438,7 @@ class Node:
             _check("signer", self._signer_ready, "签名进程"),
             _check("trust", self._trust_ready, "信任列表"),
             _check("audit", self._audit_ready, "审计日志"),
+            _check("recognition", self._recognition_ready, "互认规则"),
         ]
 
     def _database_ready(self) -> str | None:
@@ -449,6 +459,10 @@ class Node:
             return "there are no trust anchors"
         stale = [one["region"] for one in store.report(datetime.now(UTC)) if one["state"] != "current"]
         return f"stale trust lists: {', '.join(stale)}" if stale else None
+
+    def _recognition_ready(self) -> str | None:
+        self.recognition.rules()
+        return None
 
     def _audit_ready(self) -> str | None:
         return "leaves wait too long for the sequencer" if self.audit.state().alarm else None

@@ -43,16 +43,21 @@ _SEAL_BAD = frozenset(
 _LICENCE_BAD = frozenset(
     {"licence-withdrawn", "licence-suspended", "licence-expired", "licence-superseded", "licence-not-the-document"}
 )
-_LICENCE_DOUBT = frozenset({"licence-unknown", "licence-metadata-unreadable"})
+_LICENCE_DOUBT = frozenset({"licence-unknown", "licence-metadata-unreadable", "licence-type-contradiction"})
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of the four questions: ok | doubt | bad | none, with a sentence in both languages."""
+    """One of the four questions: ok | doubt | bad | none, with a sentence in both languages.
+
+    ``next_step``: what to do, where this part alone stands in the way and the usual words would not do.
+    """
 
     state: str
     message: str
     message_zh: str
+    next_step: str | None = None
+    next_step_zh: str | None = None
 
     def to_dict(self) -> dict[str, str]:
         """As in the verdict JSON."""
@@ -136,6 +141,12 @@ def compose(
     else:
         decision = "check"
     step = _NEXT[_next_step(decision, verdict, codes, document, seal, licence_part, matter_part)]
+    if (
+        decision == "check"
+        and matter_part.next_step
+        and not {document.state, seal.state, licence_part.state} & {"bad", "doubt"}
+    ):
+        step = matter_part.next_step, matter_part.next_step_zh or matter_part.next_step
     return {
         "decision": decision,
         "document": document.to_dict(),

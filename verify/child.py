@@ -15,7 +15,7 @@ from formats.x509 import Certificate
 from policies import verification
 from verify.channel import ChannelClosed, receive, send
 from verify.confined import allow_cpu, limit
-from verify.schemas import ImpressionStatus, LicenceStatus, SealStatus, VerificationContext
+from verify.schemas import ImpressionStatus, LicenceStatus, Recognition, SealStatus, VerificationContext
 from verify.service import verify_bytes
 from verify.trust import TrustStore
 
@@ -74,9 +74,9 @@ class _Recognition:
     def __init__(self, parent: _Parent) -> None:
         self.parent = parent
 
-    def recognised(self, region: str, matter: str) -> bool | None:
-        answer = self.parent.ask("recognition", region, matter)
-        return answer if isinstance(answer, bool) else None
+    def judge(self, type_code: str, region: str, matter: str, at: datetime) -> Recognition | None:
+        found = self.parent.ask("recognition", type_code, region, matter, at.isoformat())
+        return Recognition(**found) if found else None
 
 
 class _Seen:

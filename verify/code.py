@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey
 from crypto.errors import XinyinError
 from crypto.keys import PublicKey
 from formats import codes
+from verify import recognition
 from verify.answer import Part
 from verify.schemas import LicenceStatus, Verdict, VerificationContext, rfc3339
 from verify.service import VERSION
@@ -71,12 +72,13 @@ def _judged(
     document = _document(service)
     seal = _seal(service, claims.issued)
     licence = _licence(code, known, now)
-    states = {document.state, seal.state, licence.state}
+    matter = recognition.judge(context, recognition.type_of(claims.subject)[0], [service.region] if service else [])
+    states = {document.state, seal.state, licence.state, matter.part.state if matter.part else "none"}
     decision = "refuse" if "bad" in states else "check" if "doubt" in states else "accept"
     passed = service is not None and seal.state == "ok"
     verdict = Verdict.TOTAL_PASSED if passed else Verdict.INDETERMINATE
     sub_indication = None if passed else "NO_CERTIFICATE_CHAIN_FOUND"
-    concerns = [part for part in (document, seal, licence) if part.state in ("bad", "doubt")]
+    concerns = [part for part in (document, seal, licence, matter.part) if part and part.state in ("bad", "doubt")]
     reasons = [{"code": f"code-{part.state}", "message": part.message, "message_zh": part.message_zh} for part in concerns]
     signature = {
         "field": None,
@@ -97,7 +99,7 @@ def _judged(
         "proven_time": None,
         "seal": None,
         "chain": [],
-        "recognition": None,
+        "recognition": recognition.block(matter.regions.get(service.region), context.matter) or None if service else None,
     }
     block = {
         "identifier": claims.subject,
@@ -111,7 +113,7 @@ def _judged(
         "since": rfc3339(known.since) if known else None,
         "source": known.source if known else None,
     }
-    parts = {"document": document, "seal": seal, "licence": licence}
+    parts = {"document": document, "seal": seal, "licence": licence, **({"matter": matter.part} if matter.part else {})}
     return _result(str(verdict), sub_indication, decision, parts, reasons, [signature], block, context)
 
 
@@ -192,6 +194,9 @@ def _result(
     context: VerificationContext,
 ) -> dict[str, Any]:
     step, step_zh = _STEPS[decision]
+    asked = parts.get("matter")
+    if asked and asked.next_step and not {p.state for name, p in parts.items() if name != "matter"} & {"bad", "doubt"}:
+        step, step_zh = asked.next_step, asked.next_step_zh or asked.next_step
     matter = Part("none", "No matter was asked about.", "未指定事项。")
     return {
         "file": "code" if licence is None else f"{licence['type']} {licence['number']}",
@@ -199,8 +204,8 @@ def _result(
         "sub_indication": sub_indication,
         "answer": {
             "decision": decision,
-            **{name: part.to_dict() for name, part in parts.items()},
             "matter": matter.to_dict(),
+            **{name: part.to_dict() for name, part in parts.items()},
             "next_step": step,
             "next_step_zh": step_zh,
         },

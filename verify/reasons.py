@@ -429,9 +429,13 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The licence data inside the file cannot be read.",
         "文件中的证照元数据无法读取。",
     ),
+    "licence-type-contradiction": (
+        "The file calls itself a licence of type {claimed}, but its identifier is one of type {type}.",
+        "文件所写证照类型代码 {claimed} 与其证照标识中的类型代码 {type} 不一致。",
+    ),
     "matter-not-recognised": (
-        "Documents of region {region} are not recognised for the matter “{matter}” here.",
-        "本地对事项“{matter}”不互认 {region} 地区的文件。",
+        "This document of region {region} is not recognised for the matter “{matter}” here: {words}",
+        "本地对事项“{matter_zh}”不互认 {region} 地区的此文件：{words_zh}",
     ),
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from formats.dates import shown_time
 from formats.statuslist import StatusRef as StatusRef
 from policies import verification as policy_files
+from policies.recognition import Recognition as Recognition
 from policies.verification import VerificationPolicy
 
 if TYPE_CHECKING:
@@ -159,9 +160,9 @@ class RevocationProvider(Protocol):
 
 
 class RecognitionProvider(Protocol):
-    """Who knows whether a region's documents are recognised for a matter: True, False, or None for "no rule"."""
+    """Who knows whether a region's documents of a type are recognised for a matter; None where it cannot tell at all."""
 
-    def recognised(self, region: str, matter: str) -> bool | None: ...
+    def judge(self, type_code: str, region: str, matter: str, at: datetime) -> Recognition | None: ...
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 from crypto.errors import XinyinError
 from formats.pdf.geometry import POINTS_PER_MM
 from formats.x509 import Certificate
-from verify import answer, changes, evidence, kinds, pdf, rendering
+from verify import answer, changes, evidence, kinds, pdf, recognition, rendering
 from verify import licence as licence_files
 from verify.chain import Path
 from verify.changes import ChangeClass, Comparison
@@ -400,10 +400,12 @@ class _DocumentVerification:
 
     def _conclude(self, everything: list[Judged], licence: licence_files.LicenceData | None) -> dict[str, Any]:
         self.findings += self._impression()
-        blocks = [_signature_block(j, self.document, self.context) for j in everything]
         verdict, sub = self._worst(everything)
-        regions = [j.trusted.path.service.region for j in self.judged if j.trusted.path]
         block, licence_finding = self._licence_block(licence)
+        matter, contradiction = self._matter(licence)
+        if contradiction is not None and isinstance(licence_finding, answer.Part):
+            licence_finding = contradiction
+        blocks = [_signature_block(j, self.document, self.context, matter) for j in everything]
         if not self.context.trust.services():
             self.findings.append(reason("trust-empty", "WARN"))
         hard = conclude(r for r in self.findings if r.level == "FAIL")
@@ -412,8 +414,16 @@ class _DocumentVerification:
         reasons = list(self.findings)
         for judged in everything:
             reasons += judged.all_reasons()
-        matter = self._matter(regions, reasons)
-        return _verdict(self.name, verdict, sub, reasons, blocks, block, (licence_finding, matter), self.context)
+        reasons += matter.reasons
+        return _verdict(self.name, verdict, sub, reasons, blocks, block, (licence_finding, matter.part), self.context)
+
+    def _matter(self, licence: licence_files.LicenceData | None) -> tuple[recognition.ForMatter, Reason | None]:
+        """Whether this kind of document, from where its seals come from, counts here for the matter."""
+        claimed = (licence.fields or {}).get("ZZLXDM") if licence else None
+        identifier = licence.identifier if licence else ""
+        kind, contradiction = recognition.type_of(identifier, claimed if isinstance(claimed, str) else None)
+        regions = [j.trusted.path.service.region for j in self.judged if j.trusted.path]
+        return recognition.judge(self.context, kind, regions), contradiction
 
     def _worst(self, everything: list[Judged]) -> tuple[Verdict, str | None]:
         """The worst signature counts. A document timestamp is nobody's seal: only a broken one counts against the file."""
@@ -425,24 +435,6 @@ class _DocumentVerification:
                 continue
             results.append(result)
         return min(results, key=lambda r: order.index(r[0]))
-
-    def _matter(self, regions: list[str], reasons: list[Reason]) -> answer.Part | None:
-        matter, rules = self.context.matter, self.context.recognition
-        if matter in (None, "default"):
-            return None
-        region = regions[0] if regions else ""
-        recognised = rules.recognised(region, matter) if rules is not None and region else None
-        if recognised is None:
-            return answer.Part(
-                "doubt",
-                f"There is no rule for the matter “{matter}” here; ask whether this document is accepted for it.",
-                f"本地没有针对事项“{matter}”的规则；请询问该事项是否认可此文件。",
-            )
-        if recognised:
-            return answer.Part("ok", f"Recognised for the matter “{matter}”.", f"对事项“{matter}”予以认可。")
-        finding = reason("matter-not-recognised", "WARN", region=region, matter=matter)
-        reasons.append(finding)
-        return answer.Part("bad", finding.message, finding.message_zh)
 
 
 def _verdict(
@@ -473,7 +465,9 @@ def _verdict(
     }
 
 
-def _signature_block(judged: Judged, document: PdfDocument, context: VerificationContext) -> dict[str, Any]:
+def _signature_block(
+    judged: Judged, document: PdfDocument, context: VerificationContext, matter: recognition.ForMatter
+) -> dict[str, Any]:
     signature, examined, trusted = judged.signature, judged.examined, judged.trusted
     reasons = judged.all_reasons()
     indication, sub = conclude(reasons)
@@ -497,7 +491,7 @@ def _signature_block(judged: Judged, document: PdfDocument, context: Verificatio
         "proven_time": rfc3339(proven),
         "seal": _seal_block(judged.seal),
         "chain": [_certificate_block(c) for c in chain_certificates[:10]],
-        "recognition": _recognition(trusted, context),
+        "recognition": _recognition(trusted, context, matter),
     }
 
 
@@ -543,8 +537,8 @@ def _seal_block(seal: SealStatus | None) -> dict[str, Any] | None:
     return {"id": seal.id, "name": seal.name, "region": seal.region, "status": seal.status, "since": rfc3339(seal.since)}
 
 
-def _recognition(trusted: Trusted, context: VerificationContext) -> dict[str, Any] | None:
-    """Which list vouches for the signer; None without one."""
+def _recognition(trusted: Trusted, context: VerificationContext, matter: recognition.ForMatter) -> dict[str, Any] | None:
+    """Which list vouches for the signer, None without one; and what the rules here say of its region for the matter."""
     service = trusted.path.service if trusted.path else None
     if service is None or service.type is ServiceType.ANY:
         return None
@@ -555,6 +549,7 @@ def _recognition(trusted: Trusted, context: VerificationContext) -> dict[str, An
         "service": service.type.value,
         "name": service.name,
         "state": listed.state(context.time()) if listed else "unknown",
+        **recognition.block(matter.regions.get(service.region), context.matter),
     }
 
 

@@ -234,9 +234,7 @@ def _answer(frame: dict[str, Any], context: VerificationContext) -> Any:
             context.licences and context.licences.status(str(ident), datetime.fromisoformat(at))
         ),
         "impressions": lambda digest: _plain(context.impressions and context.impressions.status(str(digest))),
-        "recognition": lambda region, matter: (
-            context.recognition.recognised(str(region), str(matter)) if context.recognition else None
-        ),
+        "recognition": lambda type_code, region, matter, at: _recognition(type_code, region, matter, at, context),
         "revocation": lambda cert, issuer: _evidence(cert, issuer, context),
         "seen": lambda token, until: _first(str(token), str(until), context),
     }
@@ -261,6 +259,13 @@ def _evidence(cert: str, issuer: str, context: VerificationContext) -> list[str]
         return []
     pair = (Certificate.parse(base64.b64decode(one, validate=True)) for one in (cert, issuer))
     return [base64.b64encode(der).decode("ascii") for der in context.revocation.evidence(*pair)]
+
+
+def _recognition(type_code: Any, region: Any, matter: Any, at: str, context: VerificationContext) -> dict[str, Any] | None:
+    if context.recognition is None:
+        return None
+    found = context.recognition.judge(str(type_code), str(region), str(matter), datetime.fromisoformat(at))
+    return found.to_dict() if found else None
 
 
 def _plain(status: Any) -> dict[str, Any] | None:

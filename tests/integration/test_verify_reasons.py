@@ -16,7 +16,7 @@ from crypto.suites import Suite
 from formats.x509 import CertificateSpec, Subject, build_certificate
 from tests.pdf_samples import plain
 from tests.verify_world import DAY, ES_ID, NOW, World
-from verify.schemas import ImpressionStatus, LicenceStatus, SealStatus, VerificationContext
+from verify.schemas import ImpressionStatus, LicenceStatus, Recognition, SealStatus, VerificationContext
 from verify.service import verify_bytes
 from verify.trust import ServiceType, TrustStore
 
@@ -478,8 +478,10 @@ def test_recognition_for_a_matter() -> None:
     world = fresh(Suite.RSA)
 
     class Rules:
-        def recognised(self, region: str, matter: str) -> bool | None:
-            return {"开办企业": True, "不动产登记": False}.get(matter)
+        def judge(self, type_code: str, region: str, matter: str, at: datetime) -> Recognition | None:
+            assert type_code == "sealed-document"
+            outcome = {"开办企业": "accept", "不动产登记": "refuse"}.get(matter)
+            return Recognition(outcome, type_code, "Because.", "有依据。", "a-rule") if outcome else None
 
     document = world.sealed("B")
     found = {
