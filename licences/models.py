@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from licences import annotated_models as annotated_models
 from licences import holding_models as holding_models
 from store.db import Base, RegionMixin
 from store.models import DIGEST, ID
