@@ -1,8 +1,8 @@
-"""查验码: twelve characters on a printed copy that are typed where nothing can scan: eleven at random and one that checks them.
+"""查验码: twelve characters on a printed copy, typed where nothing can scan: eleven at random and one that checks them.
 
-The alphabet has 23 characters, none of which looks like another in print or by hand (no 0 and O, 1, I and L, 2 and Z, 5 and S, 8
-and B, U and V). 23 is a prime, so that the check character finds every single wrong character and every two that changed places.
-Eleven characters are 49.7 bits: with a limit on tries nobody guesses one.
+The alphabet has 23 characters, none of which looks like another in print or by hand (no 0 and O, 1, I and L, 2 and Z, 5 and S,
+8 and B, U and V). 23 is a prime, so that the check character finds every single wrong character and every two that changed
+places. Eleven characters are 49.7 bits: with a limit on tries nobody guesses one.
 """
 
 from __future__ import annotations
