@@ -14,6 +14,8 @@ from api import metrics
 from api.auth import node_of
 from api.schemas import Health, KeySetOut
 from crypto.errors import BadInput, NotFound, TooManyRequests
+from formats.statuslist import MEDIA_TYPE_CWT, MEDIA_TYPE_JWT
+from licences.statuslists import TTL
 from records.secevent import public_jwk
 
 router = APIRouter(tags=["well-known"])
@@ -93,6 +95,40 @@ def receipt_keys(request: Request) -> Response:
 def seal_status(request: Request) -> Response:
     """Compact JWS by the key that the trust list names as `status-list`: as the register says at this moment."""
     return _der(node_of(request).seal_status.current().encode("ascii"), "application/jose", seconds=10)
+
+
+@router.get(
+    "/status/{list_id}",
+    operation_id="status_list",
+    summary="A Token Status List: the state of licences and credentials",
+    response_class=Response,
+    responses={404: {"description": "No such list"}, 501: {"description": "The past is not served"}},
+)
+def status_list(request: Request, list_id: str, time: int | None = None) -> Response:
+    """JWT, or CWT for `Accept: application/statuslist+cwt` (draft-ietf-oauth-status-list-21 §8), signed by the key that the
+    trust list names as `status-list`. It says what the register says at this moment.
+    """
+    if time is not None:
+        return Response(status_code=501)  # §8.4: past states are answered by the register, to those who may ask
+    publisher, cwt = node_of(request).status_publisher, _prefers_cwt(request.headers.get("accept", ""))
+    token = publisher.cwt(list_id) if cwt else publisher.jwt(list_id)
+    return Response(
+        token,
+        media_type=MEDIA_TYPE_CWT if cwt else MEDIA_TYPE_JWT,
+        headers={
+            "Cache-Control": f"public, max-age={int(TTL.total_seconds())}",
+            "Vary": "Accept",
+            "Access-Control-Allow-Origin": "*",
+        },
+    )
+
+
+def _prefers_cwt(accept: str) -> bool:
+    """The CWT form is sent to those who name it and not the JWT form before it."""
+    named = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    if MEDIA_TYPE_CWT not in named:
+        return False
+    return MEDIA_TYPE_JWT not in named or named.index(MEDIA_TYPE_CWT) < named.index(MEDIA_TYPE_JWT)
 
 
 @router.get("/healthz", operation_id="health", response_model=Health, summary="The process answers")

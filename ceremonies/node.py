@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hsm.schemas import Generation
     from hsm.service import KeyService
     from licences.service import LicenceService
+    from licences.statuslists import StatusListPublisher, StatusLists
     from people.approvals import ApprovalService
     from people.gate import QuorumGate
     from people.oidc import OidcService
@@ -211,6 +212,23 @@ class Node:
         return LicenceService(
             self.db, self.keys, self.seals, self.intents, self.audit, self.blobs, self.authoriser, self.region
         )
+
+    @property
+    def status_lists(self) -> StatusLists:
+        """Places in this node's Token Status Lists, for everything that is issued."""
+        return self.licences.statuses
+
+    @cached_property
+    def status_publisher(self) -> StatusListPublisher:
+        """This node's Token Status Lists, signed."""
+        from licences.statuslists import StatusListPublisher
+
+        return StatusListPublisher(self.status_lists, self._status_signer, self.home / "trust" / "status")
+
+    def _status_signer(self) -> Signer:
+        """The active status-list key."""
+        generation = self.keys.active_for(KeyPurpose.status_list)
+        return self.keys.signer(generation.id, "status-list")
 
     @cached_property
     def tracer(self) -> Tracer:

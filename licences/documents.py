@@ -14,6 +14,7 @@ import segno
 
 from formats.dates import BEIJING
 from formats.identifiers import LicenceIdentifier
+from formats.statuslist import StatusRef, ref_to_json
 from licences.catalogue import OPEN_END, CheckedData, LicenceType
 from seals.typeset import Template
 
@@ -69,12 +70,19 @@ class Annotation:
 
 
 def metadata(
-    kind: LicenceType, data: CheckedData, *, identifier: LicenceIdentifier, issuer: Issuer, issued: datetime
-) -> dict[str, str]:
-    """The licence's metadata under the short pinyin names of GB/T 36903, dates as YYYYMMDD."""
+    kind: LicenceType,
+    data: CheckedData,
+    *,
+    identifier: LicenceIdentifier,
+    issuer: Issuer,
+    issued: datetime,
+    status: StatusRef | None = None,
+) -> dict[str, Any]:
+    """The licence's metadata under the short pinyin names of GB/T 36903, dates as YYYYMMDD; ``status`` says where its state is
+    published, as a credential would (draft-ietf-oauth-status-list-21 §6.2)."""
     code, code_name = kind.holder_code_type
     end = data.day(kind.valid_to)
-    out = {
+    out: dict[str, Any] = {
         "ZZLXMC": kind.name,
         "ZZLXDM": kind.type_code,
         "ZZBH": data.text(kind.number),
@@ -93,6 +101,8 @@ def metadata(
         if field.metadata:
             day = data.day(field.key)
             out[field.metadata] = _compact(day) if day else data.text(field.key)
+    if status is not None:
+        out["status"] = ref_to_json(status)
     return out
 
 
@@ -105,17 +115,19 @@ def render(
     issued: datetime,
     code_url: str,
     sample: bool,
+    status: StatusRef | None = None,
     annotation: Annotation | None = None,
 ) -> bytes:
     """The page as PDF/A-3b, unsealed (10 to 20 ms), with ``metadata.json`` attached; the same input gives the same bytes.
 
     :param annotation: makes it an annotated copy: purpose across the page, a box that says so, and in the metadata
     :param code_url: what the QR code says; the part before ``#`` is printed as the address of verification
+    :param status: where the state of this document is published
     :param sample: 样本 across the page and in the foot line
     :raises CannotTypeset: a character that no installed font has
     """
     local = issued.astimezone(BEIJING)
-    described = metadata(kind, data, identifier=identifier, issuer=issuer, issued=issued)
+    described = metadata(kind, data, identifier=identifier, issuer=issuer, issued=issued, status=status)
     if annotation is not None:
         described |= annotation.metadata()
     attached = json.dumps(described, ensure_ascii=False, indent=1)

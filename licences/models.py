@@ -1,4 +1,4 @@
-"""Tables of licences: who issues what, serial numbers, licences, and their life as events."""
+"""Tables of licences: who issues what, serial numbers, licences, their life as events, and the lists that publish it."""
 
 from __future__ import annotations
 
@@ -71,6 +71,9 @@ class LicenceRow(RegionMixin, Base):
     intent_id: Mapped[str] = mapped_column(ID, sa.ForeignKey("intents.id"))
     sample: Mapped[bool]
     issued_at: Mapped[datetime]
+    status_uri: Mapped[str | None] = mapped_column(sa.String(300))
+    """Where its state is published; null for what was issued before there were status lists."""
+    status_index: Mapped[int | None]
 
 
 class LicenceEventRow(Base):
@@ -93,3 +96,40 @@ class LicenceEventRow(Base):
     recorded_at: Mapped[datetime]
     basis: Mapped[str] = mapped_column(sa.String(2000))
     actor: Mapped[str] = mapped_column(sa.String(255))
+
+
+class StatusListRow(RegionMixin, Base):
+    """A Token Status List: an address under ``/status/`` and its size. What it says is in its places."""
+
+    __tablename__ = "status_lists"
+
+    id: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    bits: Mapped[int]
+    size: Mapped[int]
+    closed: Mapped[bool]
+    """Three quarters of it are given away: what comes now gets a place in a new one."""
+    created_at: Mapped[datetime]
+
+
+class StatusPlaceRow(Base):
+    """One place that was given away. One an intent, so a retry gets the place of the first attempt.
+
+    ``next_value`` counts from ``next_at`` on: a decision that takes effect on a later day.
+    """
+
+    __tablename__ = "status_places"
+    __table_args__ = (
+        sa.UniqueConstraint("intent_id"),
+        sa.CheckConstraint("value BETWEEN 0 AND 3", name="value"),
+        sa.Index("ix_status_places_list_id_value", "list_id", "value"),
+        sa.Index("ix_status_places_list_id_next_at", "list_id", "next_at"),
+    )
+
+    list_id: Mapped[str] = mapped_column(sa.String(16), sa.ForeignKey("status_lists.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    intent_id: Mapped[str | None] = mapped_column(ID, sa.ForeignKey("intents.id"))
+    value: Mapped[int] = mapped_column(sa.SmallInteger)
+    next_value: Mapped[int | None] = mapped_column(sa.SmallInteger)
+    next_at: Mapped[datetime | None]
+    allotted_at: Mapped[datetime]
+    changed_at: Mapped[datetime]

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from formats import codes, masking, pdfa
 from formats.canonical import canonical_digest, rfc3339
 from formats.dates import BEIJING, shown_time
 from formats.identifiers import BadIdentifier, LicenceIdentifier
+from formats.statuslist import StatusRef
 from formats.x509 import Subject
 from licences.catalogue import CheckedData, LicenceType, catalogue, licence_type
 from licences.documents import Issuer, render
@@ -38,6 +39,7 @@ from licences.events import (
     state_at,
 )
 from licences.models import AuthorityRow, LicenceEventRow, LicenceRow, SerialRow
+from licences.statuslists import VALUES, StatusLists
 from policies.authorise import Authoriser
 from seals.models import SealRow
 from seals.ports import Actor
@@ -108,6 +110,7 @@ class _Issued:
     identifier: LicenceIdentifier
     number: int
     code: str
+    status: StatusRef
     at: datetime
 
 
@@ -132,6 +135,9 @@ class LicenceService:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.db = db
+        self.statuses = StatusLists(db, seals.ca.config.base_url, region, now=now)
+        self.followers: list[Callable[[Session, LicenceRow], None]] = []
+        """Called in the transaction of every decision about an issued licence: what rests on it follows it."""
         self.keys = keys
         self.seals = seals
         self.intents = intents
@@ -360,47 +366,38 @@ class LicenceService:
         if order.replaces is not None:
             with self.db.read() as session:
                 self._check_may_change(session, order.replaces)
-        number = order.replaces.serial if order.replaces else self._number(order, attempt)
+        number, status = self._number_and_place(order, attempt)
         version = order.replaces.version + 1 if order.replaces else 1
         now = self._now().replace(microsecond=0)
         issuer = Issuer(order.authority.issuer_name, order.authority.issuer_uscc)
         identifier = LicenceIdentifier.build(
             type_code=order.kind.type_code, issuer_code=issuer.uscc, serial=f"{number:010d}", version=version
         )
-        code = codes.encode(
-            _claims(order, identifier, now, sample=self.sample), self.keys.signer(order.code_key.id, attempt), self.host
-        )
+        claims = replace(_claims(order, identifier, now, sample=self.sample), status=status, region=self.region)
+        code = codes.encode(claims, self.keys.signer(order.code_key.id, attempt), self.host)
         page = render(
-            order.kind, order.data, identifier=identifier, issuer=issuer, issued=now, code_url=code, sample=self.sample
+            order.kind,
+            order.data,
+            identifier=identifier,
+            issuer=issuer,
+            issued=now,
+            code_url=code,
+            status=status,
+            sample=self.sample,
         )
         _check_archivable(page)
         sealed = self.seals.seal_within(attempt, order.use, page, Placement(*order.kind.seal_at_mm))
         _check_archivable(sealed.data)
-        return _Issued(sealed, page, identifier, number, code, now)
+        return _Issued(sealed, page, identifier, number, code, status, now)
 
-    def _number(self, order: _Order, attempt: Attempt) -> int:
-        """The serial number of this intent: given once, and found again by whoever carries on after a crash."""
+    def _number_and_place(self, order: _Order, attempt: Attempt) -> tuple[int, StatusRef]:
+        """The serial number of this intent and its place in a status list: given once, and found again by whoever carries on
+        after a crash. A new version keeps the number of the one before it.
+        """
 
-        def allocate(session: Session) -> int:
-            of = (SerialRow.type_id == order.kind.id, SerialRow.issuer_uscc == order.authority.issuer_uscc)
-            found = session.scalars(sa.select(SerialRow).where(SerialRow.intent_id == attempt.intent_id)).one_or_none()
-            if found is not None and (found.type_id, found.issuer_uscc) == (order.kind.id, order.authority.issuer_uscc):
-                return found.number
-            if found is not None:  # the request was mended to another authority before anything was signed
-                session.delete(found)
-                session.flush()
-            number = (session.scalar(sa.select(sa.func.max(SerialRow.number)).where(*of)) or 0) + 1
-            session.add(
-                SerialRow(
-                    type_id=order.kind.id,
-                    issuer_uscc=order.authority.issuer_uscc,
-                    number=number,
-                    intent_id=attempt.intent_id,
-                    allocated_at=self._now(),
-                )
-            )
-            session.flush()
-            return number
+        def allocate(session: Session) -> tuple[int, StatusRef]:
+            number = order.replaces.serial if order.replaces else self._number(session, order, attempt)
+            return number, self.statuses.allot(session, attempt.intent_id)
 
         for _ in range(5):
             try:
@@ -408,6 +405,27 @@ class LicenceService:
             except IntegrityError:
                 continue  # another request took that number first (PostgreSQL); take the next
         raise Conflict("Too many licences are being numbered at once; try again.", "同时编号的证照过多，请重试。")
+
+    def _number(self, session: Session, order: _Order, attempt: Attempt) -> int:
+        of = (SerialRow.type_id == order.kind.id, SerialRow.issuer_uscc == order.authority.issuer_uscc)
+        found = session.scalars(sa.select(SerialRow).where(SerialRow.intent_id == attempt.intent_id)).one_or_none()
+        if found is not None and (found.type_id, found.issuer_uscc) == (order.kind.id, order.authority.issuer_uscc):
+            return found.number
+        if found is not None:  # the request was mended to another authority before anything was signed
+            session.delete(found)
+            session.flush()
+        number = (session.scalar(sa.select(sa.func.max(SerialRow.number)).where(*of)) or 0) + 1
+        session.add(
+            SerialRow(
+                type_id=order.kind.id,
+                issuer_uscc=order.authority.issuer_uscc,
+                number=number,
+                intent_id=attempt.intent_id,
+                allocated_at=self._now(),
+            )
+        )
+        session.flush()
+        return number
 
     def _commit(self, session: Session, order: _Order, made: _Issued, attempt: Attempt, blob: str) -> str:
         impression = self.seals.record(session, order.use, attempt, made.sealed, source=made.page, document_sha256=blob)
@@ -434,13 +452,15 @@ class LicenceService:
             intent_id=attempt.intent_id,
             sample=self.sample,
             issued_at=made.at,
+            status_uri=made.status.uri,
+            status_index=made.status.index,
         )
         session.add(row)
         session.flush()
-        self._event(session, row.id, IN_FORCE, "有效", made.at, "", order.use.account)
+        self._event(session, row, IN_FORCE, "有效", made.at, "", order.use.account)
         if order.replaces is not None:
             self._check_may_change(session, order.replaces)
-            self._event(session, order.replaces.id, SUPERSEDED, "变更", made.at, row.identifier, order.use.account)
+            self._event(session, order.replaces, SUPERSEDED, "变更", made.at, row.identifier, order.use.account)
             self._tell(session, order.replaces, "licence.superseded", SUPERSEDED, made.at, replaced_by=row.id)
         if order.use.application is not None:
             self.seals.applications.use_up(session, order.use.application)
@@ -467,6 +487,7 @@ class LicenceService:
                 "remarks": [r.code for r in order.data.remarks],
                 "matter": order.use.matter,
                 "application": order.use.application,
+                "status": {"uri": row.status_uri, "index": row.status_index},
                 "intent": attempt.intent_id,
                 "attempt": attempt.number,
             },
@@ -525,7 +546,7 @@ class LicenceService:
         def write(session: Session) -> None:
             row = session.scalars(sa.select(LicenceRow).where(LicenceRow.id == found.id).with_for_update()).one()
             state, state_zh, moment = decide(row, self._events(session, row.id))
-            self._event(session, row.id, state, state_zh, moment, basis, actor.id)
+            self._event(session, row, state, state_zh, moment, basis, actor.id)
             self.audit.append(
                 session,
                 kind=f"{action}{'d' if action.endswith('e') else 'ed'}",
@@ -623,12 +644,13 @@ class LicenceService:
         ).all()
 
     def _event(
-        self, session: Session, licence_id: str, state: str, state_zh: str, effective: datetime, basis: str, actor: str
+        self, session: Session, row: LicenceRow, state: str, state_zh: str, effective: datetime, basis: str, actor: str
     ) -> None:
+        """What was decided, in the register, in the published list, and for whatever rests on the licence."""
         session.add(
             LicenceEventRow(
                 id=new_id("event"),
-                licence_id=licence_id,
+                licence_id=row.id,
                 state=state,
                 state_zh=state_zh,
                 effective_at=effective,
@@ -637,6 +659,11 @@ class LicenceService:
                 actor=actor,
             )
         )
+        session.flush()
+        if row.status_uri is not None and row.status_index is not None:
+            self.statuses.set(session, StatusRef(row.status_uri, row.status_index), VALUES[state], at=effective)
+        for follow in self.followers:
+            follow(session, row)
 
     def _facts(self, licence_id: str, issuer_uscc: str, type_id: str) -> dict[str, Any]:
         """What the rules are told of a licence."""
@@ -670,6 +697,7 @@ class LicenceService:
             "document_sha256": row.document_sha256,
             "blob": row.document_sha256,
             "code": row.code,
+            "status_list": {"uri": row.status_uri, "idx": row.status_index} if row.status_uri else None,
             "replaces": row.replaces,
             "events": [
                 {

@@ -36,6 +36,7 @@ NAMES: dict[str, Callable[[World], str]] = {
     "ca": lambda w: w.node.ca.authorities()[0].name,
     "encoded": lambda w: "MEUwQzBBMD8wPTAJBgUrDgMCGgUABBR",
     "name": lambda w: "nothing",
+    "list_id": lambda w: w.node.status_lists.lists()[0].id if w.licence else "",
 }
 """What stands for a name in a path."""
 
