@@ -33,6 +33,7 @@ NAMES: dict[str, Callable[[World], str]] = {
     "delegation_id": lambda w: w.delegation(),
     "code": lambda w: w.track_code,
     "lang": lambda w: "en",
+    "how": lambda w: "on",
     "ca": lambda w: w.node.ca.authorities()[0].name,
     "encoded": lambda w: "MEUwQzBBMD8wPTAJBgUrDgMCGgUABBR",
     "name": lambda w: "nothing",

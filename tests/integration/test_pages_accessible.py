@@ -31,10 +31,11 @@ NO_PAGES = {
     "/audit/export": "a file",
     "/audit/keys": "a file",
     "/audit/proof/{leaf_id}": "a file",
+    "/phone/large/{how}": "a redirect",
 }
 """Addresses that answer GET with something else than a page; those that say so at their end (.pdf) are known anyhow."""
 
-FILES = (".pdf", ".png", ".csv", ".json")
+FILES = (".pdf", ".png", ".csv", ".json", ".js", ".webmanifest")
 
 EXAMPLES: dict[str, Concrete] = {
     "/audit/entry/{leaf_id}": lambda service, cases: f"/audit/entry/{service.node.audit.entries(limit=1)[0].id}",
@@ -67,6 +68,7 @@ SEEN_BY: dict[str, str | None] = {
     "/t": None,
     "/officer": "officer",
     "/people": "admin",
+    "/phone": None,
     "/register": "keeper",
 }
 """Whose page it is; None: nobody needs to be signed in. By the longest prefix."""

@@ -81,7 +81,7 @@ def test_every_sentence_of_every_page_exists_in_both_languages() -> None:
 def test_every_sentence_that_a_page_asks_for_is_there() -> None:
     found = texts.catalogue("zh")
     used = set()
-    for page in TEMPLATES.glob("*.html"):
+    for page in TEMPLATES.rglob("*.html"):
         used |= set(re.findall(r"""\bt\(["']([\w-]+)["'][,)]""", page.read_text("utf-8")))
     assert used <= set(found), sorted(used - set(found))
     for verdict in ("TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"):
@@ -93,7 +93,7 @@ def test_every_sentence_that_a_page_asks_for_is_there() -> None:
 
 
 def test_no_page_has_inline_script_style_or_foreign_assets() -> None:
-    for page in TEMPLATES.glob("*.html"):
+    for page in TEMPLATES.rglob("*.html"):
         source = page.read_text("utf-8")
         assert not re.search(r"<script(?![^>]*\bsrc=)", source), page.name
         assert not re.search(r"\son\w+=", source), page.name
