@@ -6,7 +6,7 @@ Each kind of leaf has a sentence ``leaf_KIND`` in ``locale/*/history.po``; rules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,15 @@ def people(node: Node, ids: Iterable[str], lang: str) -> dict[str, str]:
     """What people call those who act: accounts by their names, the node's own processes in words."""
     wanted = [one for one in ids if one]
     found = node.accounts.display_names(one for one in wanted if not known(f"actor_{one}"))
-    return {"": "", **{one: text(lang, f"actor_{one}") if known(f"actor_{one}") else found.get(one, one) for one in wanted}}
+    return {"": "", **{one: _called(one, found, lang) for one in wanted}}
+
+
+def _called(one: str, found: Mapping[str, str], lang: str) -> str:
+    if known(f"actor_{one}"):
+        return text(lang, f"actor_{one}")
+    if one.startswith("region_"):  # another region's node, known by its trust list
+        return text(lang, "actor_region", region=one.removeprefix("region_"))
+    return found.get(one, one)
 
 
 def _event(node: Node, entry: Entry, names: dict[str, str], lang: str) -> Event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,6 +111,38 @@ class CallBackConfig:
                 f"{home / FILE} 的 [call_backs] 中，private_hosts 应为主机名列表，ca_file 应为文件路径。",
             )
         return cls(tuple(hosts), ca_file)
+
+
+@dataclass(frozen=True)
+class RegionsConfig:
+    """``[regions]`` of node.toml: what the operator allows of other regions' nodes, as :class:`CallBackConfig` of receivers.
+
+    ``private_hosts`` may lie on private addresses (those under ``localhost`` also be reached without TLS): development nodes on
+    one machine. A host is asked only if a trust list names it as well.
+    """
+
+    private_hosts: tuple[str, ...] = ()
+    ca_file: str | None = None
+
+    @classmethod
+    def load(cls, home: Path) -> RegionsConfig:
+        """:raises Misconfigured: not a list of host names, or no path"""
+        found = read_toml(home).get("regions", {})
+        hosts, ca_file = found.get("private_hosts", []), found.get("ca_file")
+        if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts) or not isinstance(ca_file, str | None):
+            raise Misconfigured(
+                f"[regions] in {home / FILE}: private_hosts is a list of host names, ca_file a path.",
+                f"{home / FILE} 的 [regions] 中，private_hosts 应为主机名列表，ca_file 应为文件路径。",
+            )
+        return cls(tuple(hosts), ca_file)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The system's roots and those of ``ca_file``; None where the system's alone do."""
+        if self.ca_file is None:
+            return None
+        context = ssl.create_default_context()
+        context.load_verify_locations(self.ca_file)
+        return context
 
 
 def read_toml(home: Path) -> dict[str, Any]:

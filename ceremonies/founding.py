@@ -27,7 +27,7 @@ from people.schemas import Actor
 Progress = Callable[[str, str], None]
 """Called with one sentence in Chinese and one in English before each step."""
 
-_FOLDERS = ("blobs", "tokens", "secrets", "run", "trust", "audit", "log")
+_FOLDERS = ("blobs", "tokens", "secrets", "run", "trust", "audit", "log", "recognition")
 _MODE = 0o700
 """Of the home and everything in it: documents and registers hold personal data, so nobody else on the machine sees them."""
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ceremonies.config import CallBackConfig, NodeConfig, NoNode
+from ceremonies.config import CallBackConfig, NodeConfig, NoNode, RegionsConfig
 from ceremonies.entries import LIST_LIFE, list_content
 from ceremonies.plain import plain
 from crypto.errors import XinyinError
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from people.service import AccountService
     from policies.recognition import RegionRecognition
     from records.delivery import Courier
+    from records.peers import PeerMail
     from records.reliance import Reliances
     from records.subscriptions import SubscriptionService
     from records.trace import Tracer
@@ -248,6 +249,23 @@ class Node:
         from records.reliance import Reliances
 
         return Reliances(self.db, self.audit, self.region)
+
+    @cached_property
+    def peer_mail(self) -> PeerMail:
+        """Messages to and from other regions' nodes; a room's handlers are named here by the kind of message."""
+        from records.peers import PeerMail
+
+        config = RegionsConfig.load(self.home)
+        return PeerMail(
+            self.db,
+            self.audit,
+            self.authoriser,
+            self.region,
+            trust=self.trust_store,
+            signer=self.receipt_signer,
+            private_hosts=config.private_hosts,
+            tls=config.tls(),
+        )
 
     @cached_property
     def courier(self) -> Courier:

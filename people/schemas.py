@@ -25,8 +25,9 @@ DELEGABLE_ROLES = frozenset({"handler", "reviewer", "signer_off", "seal_keeper",
 EXCLUSIVE_ROLES = frozenset({"officer", "auditor", "administrator"})
 """Nobody has two of these: who holds keys, who looks on and who makes accounts are three people."""
 
-ActorKind = Literal["local-operator", "staff", "system", "node", "citizen", "anonymous"]
-"""``citizen`` is somebody from outside, signed in at the region's identity provider.
+ActorKind = Literal["local-operator", "staff", "system", "node", "citizen", "region", "anonymous"]
+"""``citizen`` is somebody from outside, signed in at the region's identity provider; ``region`` another region's node, known by
+the key that its trust list names.
 
 ``node`` is the node itself, in the course of something that was authorised under another rule."""
 

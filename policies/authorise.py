@@ -42,6 +42,8 @@ _RESOURCE_TYPES = {
     "subscription": "Subscription",
     "event": "Event",
     "node": "Node",
+    "message": "Message",
+    "enquiry": "Enquiry",
 }
 
 

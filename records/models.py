@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from records import between_models as between_models
 from records import counter_models as counter_models
 from store.db import Base, RegionMixin
 from store.models import ID

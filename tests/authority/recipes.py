@@ -222,6 +222,7 @@ RECIPES: dict[str, Recipe] = {
     "POST /signin": _sign_in,
     "POST /signout": lambda w: Ask(),
     "POST /oauth/token": lambda w: Ask(data={"grant_type": "client_credentials"}),
+    "POST /api/v1/peer-messages": lambda w: Ask(content=b"no message", headers={"Content-Type": "application/jose"}),
     # desk
     "POST /desk/seal": lambda w: Ask(files=PDF, data={"seal": w.seal, **PLACE, "suite": "p256"}),
 }

@@ -15,6 +15,7 @@ OPEN = frozenset(
         "POST /ocsp",
         "POST /tsa",
         "POST /oauth/token",
+        "POST /api/v1/peer-messages",
     }
 )
 """Protocols that whoever calls has no account for; what is malformed is refused without asking a rule."""
