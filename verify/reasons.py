@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from verify.presented_reasons import SENTENCES as _PRESENTED
+
 _SENTENCES: dict[str, tuple[str, str]] = {
     # Whole documents
     "no-signature": (
@@ -438,6 +440,8 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "本地对事项“{matter_zh}”不互认 {region} 地区的此文件：{words_zh}",
     ),
 }
+
+_SENTENCES |= _PRESENTED
 
 
 @dataclass(frozen=True)
