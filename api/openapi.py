@@ -11,7 +11,7 @@ from api.problems import MEDIA_TYPE
 
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_WELL_KNOWN = {
+_WELL_KNOWN: dict[str, tuple[str | None, ...]] = {
     "ocsp_post": ("application/ocsp-request", "application/ocsp-response"),
     "ocsp_get": (None, "application/ocsp-response"),
     "crl": (None, "application/pkix-crl"),
@@ -19,9 +19,10 @@ _WELL_KNOWN = {
     "timestamp": ("application/timestamp-query", "application/timestamp-reply"),
     "trust_list": (None, "application/jose"),
     "seal_status": (None, "application/jose"),
+    "status_list": (None, "application/statuslist+jwt", "application/statuslist+cwt"),
     "metrics": (None, "text/plain"),
 }
-"""Operation: media types of its request and of its answer."""
+"""Operation: media type of its request, and those of its answer."""
 
 
 def install(app: FastAPI) -> None:
@@ -49,7 +50,7 @@ def _correct(operation: dict[str, Any]) -> None:
         if status == "default" or (status.isdigit() and int(status) >= 400 and not own):
             response["content"] = _PROBLEM
     if operation["operationId"] in _WELL_KNOWN:
-        asked, answered = _WELL_KNOWN[operation["operationId"]]
-        responses["200"]["content"] = {answered: _BINARY}
+        asked, *answered = _WELL_KNOWN[operation["operationId"]]
+        responses["200"]["content"] = dict.fromkeys(answered, _BINARY)
         if asked:
             operation["requestBody"] = {"required": True, "content": {asked: _BINARY}}

@@ -13,12 +13,19 @@ from fastapi.responses import JSONResponse, Response
 from api import metrics
 from api.auth import node_of
 from api.schemas import Health, KeySetOut
-from crypto.errors import BadInput, NotFound, TooManyRequests
+from crypto.errors import BadInput, NotFound, TooManyRequests, XinyinError
 from formats.statuslist import MEDIA_TYPE_CWT, MEDIA_TYPE_JWT
 from licences.statuslists import TTL
 from records.secevent import public_jwk
 
 router = APIRouter(tags=["well-known"])
+
+
+class PastNotServed(XinyinError):
+    """A status list of an earlier time was asked for (draft-ietf-oauth-status-list-21 §8.4: then 501)."""
+
+    code = "past-not-served"
+    status = 501
 
 
 def _der(data: bytes, media_type: str, *, seconds: int) -> Response:
@@ -109,7 +116,10 @@ def status_list(request: Request, list_id: str, time: int | None = None) -> Resp
     trust list names as `status-list`. It says what the register says at this moment.
     """
     if time is not None:
-        return Response(status_code=501)  # §8.4: past states are answered by the register, to those who may ask
+        raise PastNotServed(
+            "Status lists are served as they are now; the register answers for the past.",
+            "仅提供当前状态列表；历史状态请查询登记库。",
+        )
     publisher, cwt = node_of(request).status_publisher, _prefers_cwt(request.headers.get("accept", ""))
     token = publisher.cwt(list_id) if cwt else publisher.jwt(list_id)
     return Response(
