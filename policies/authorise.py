@@ -44,6 +44,7 @@ _RESOURCE_TYPES = {
     "node": "Node",
     "message": "Message",
     "enquiry": "Enquiry",
+    "counter": "Visit",
 }
 
 

@@ -79,6 +79,12 @@ class Impressions(SealRegistry):
 
         return impression_json(self.db.run(write))
 
+    def void_within(self, session: Session, impression_id: str, *, by: str, rule: str, reason: str) -> None:
+        """Void a sealed document as part of what another room does under a rule of its own. One that ended before stays."""
+        row = session.get_one(ImpressionRow, impression_id, with_for_update=True)
+        if row.status == "valid":
+            self._end(session, row, session.get_one(SealRow, row.seal_id), by, rule, reason, None)
+
     def _end(
         self,
         session: Session,

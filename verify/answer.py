@@ -41,9 +41,18 @@ _SEAL_BAD = frozenset(
     }
 )
 _LICENCE_BAD = frozenset(
-    {"licence-withdrawn", "licence-suspended", "licence-expired", "licence-superseded", "licence-not-the-document"}
+    {
+        "licence-withdrawn",
+        "licence-suspended",
+        "licence-expired",
+        "licence-superseded",
+        "licence-not-the-document",
+    }
 )
 _LICENCE_DOUBT = frozenset({"licence-unknown", "licence-metadata-unreadable", "licence-type-contradiction"})
+_MATTER = frozenset(
+    {"matter-not-recognised", "purpose-expired", "purpose-other-matter", "purpose-in-words", "purpose-without-end"}
+)
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,7 @@ def _seal(verdict: Verdict, reasons: list[Reason], codes: set[str], signatures: 
     bad = _first(reasons, codes & _SEAL_BAD)
     if bad:
         return Part("bad", bad.message, bad.message_zh)
-    other = codes - _DOCUMENT_BAD - _DOCUMENT_DOUBT - _LICENCE_BAD - _LICENCE_DOUBT - {"matter-not-recognised"}
+    other = codes - _DOCUMENT_BAD - _DOCUMENT_DOUBT - _LICENCE_BAD - _LICENCE_DOUBT - _MATTER
     if verdict is Verdict.TOTAL_PASSED and not other:
         names = "、".join(dict.fromkeys(_owner(s) for s in signatures if s["format"] != "DOC-TIMESTAMP"))
         return Part("ok", f"The seal is genuine and was in force: {names}.", f"印章真实且有效：{names}。")

@@ -12,6 +12,7 @@ import pikepdf
 
 from formats.dates import BEIJING
 from policies.verification import VerificationPolicy
+from verify import annotated
 from verify import pdf as reader
 from verify.answer import Part
 from verify.pdf import PdfDocument
@@ -65,7 +66,7 @@ def judge(
         return {"identifier": None, "status": "unknown"}, reason("licence-metadata-unreadable", "WARN")
     fields = licence.fields
     known = context.licences.status(licence.identifier, now) if context.licences is not None else None
-    block = {
+    block: dict[str, Any] = {
         "identifier": licence.identifier,
         "type": _string(fields, "ZZLXMC"),
         "number": _string(fields, "ZZBH"),
@@ -77,9 +78,14 @@ def judge(
         "since": rfc3339(known.since) if known else None,
         "source": known.source if known else None,
     }
+    if annotation := annotated.read(fields):
+        block["annotation"] = annotation.block()
     if known is not None and known.documents and not set(known.documents) & set(digests()):
         return block, reason("licence-not-the-document", "WARN", id=licence.identifier)
-    return block, _finding(licence, known, fields, now)
+    found = _finding(licence, known, fields, now)
+    if annotation is not None and isinstance(found, Part):
+        found = annotation.in_force(licence.identifier)
+    return block, found
 
 
 def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str, Any], now: datetime) -> Reason | Part:

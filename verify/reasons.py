@@ -423,6 +423,14 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "The licence {id} was replaced by a newer version on {since}; ask for the new one.",
         "证照 {id} 已于 {since} 变更换发；请索要新版证照。",
     ),
+    "purpose-without-end": (
+        "This copy for “{purpose}” does not say until when it may be used; have its maker confirm it.",
+        "本件是仅供“{purpose}”使用的加注件，但未载明有效期；请向制作机构核实。",
+    ),
+    "purpose-in-words": (
+        "This copy was made for “{purpose}”; see whether that is the matter at hand.",
+        "本件是仅供“{purpose}”使用的加注件；请核对是否与当前办理的事项相符。",
+    ),
     "licence-unknown": (
         "Nothing is known of the licence {id}; ask the authority that issued it.",
         "未查到证照 {id}；请向签发机构核实。",

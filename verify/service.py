@@ -13,7 +13,7 @@ from typing import Any
 from crypto.errors import XinyinError
 from formats.pdf.geometry import POINTS_PER_MM
 from formats.x509 import Certificate
-from verify import answer, changes, evidence, kinds, pdf, recognition, rendering
+from verify import annotated, answer, changes, evidence, kinds, pdf, recognition, rendering
 from verify import licence as licence_files
 from verify.chain import Path
 from verify.changes import ChangeClass, Comparison
@@ -423,7 +423,9 @@ class _DocumentVerification:
         identifier = licence.identifier if licence else ""
         kind, contradiction = recognition.type_of(identifier, claimed if isinstance(claimed, str) else None)
         regions = [j.trusted.path.service.region for j in self.judged if j.trusted.path]
-        return recognition.judge(self.context, kind, regions), contradiction
+        found = recognition.judge(self.context, kind, regions)
+        copy = annotated.read(licence.fields or {}) if licence else None
+        return (found if copy is None else annotated.limited(found, copy, self.context)), contradiction
 
     def _worst(self, everything: list[Judged]) -> tuple[Verdict, str | None]:
         """The worst signature counts. A document timestamp is nobody's seal: only a broken one counts against the file."""
