@@ -186,9 +186,13 @@ class SdJwt:
         except jose.BadJws:
             return None
 
+    def time(self, claim: str) -> datetime | None:
+        """A time in the signed part (``iat``, ``nbf``, ``exp``). :raises BadSdJwt: it is none"""
+        return _moment(self.payload.get(claim))
+
     def check_time(self, at: datetime) -> None:
         """:raises OutOfTime: before ``nbf``, or at ``exp`` or after (a minute is allowed for clocks)"""
-        starts, ends = (_moment(self.payload.get(name)) for name in ("nbf", "exp"))
+        starts, ends = self.time("nbf"), self.time("exp")
         if starts is not None and at < starts - CLOCK_ALLOWANCE:
             raise OutOfTime("The credential is not valid yet.", "凭证尚未生效。")
         if ends is not None and at >= ends + CLOCK_ALLOWANCE:

@@ -91,6 +91,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The copy on the phone ran out on {expires}.",
         "手机上的证照副本已于 {expires} 到期。",
     ),
+    "copy-not-yet": ("It counts from {starts} only.", "自 {starts} 起方可使用。"),
     # The matter
     "bearer-outside-matters": (
         "The bearer may use this licence only for: {matters}.",
