@@ -52,9 +52,13 @@ if TYPE_CHECKING:
     from policies.recognition import RegionRecognition
     from records.delivery import Courier
     from records.peers import PeerMail
+    from records.provisional import Provisionals
+    from records.receipts import Receipts
     from records.reliance import Reliances
+    from records.seen import SeenCodes
     from records.subscriptions import SubscriptionService
     from records.trace import Tracer
+    from records.uses import Uses
     from seals.service import SealService
     from trust.service import TrustService
     from verify.schemas import VerificationContext
@@ -251,12 +255,49 @@ class Node:
         return Reliances(self.db, self.audit, self.region)
 
     @cached_property
+    def seen_codes(self) -> SeenCodes:
+        """Codes that phones showed lately."""
+        from records.seen import SeenCodes
+
+        return SeenCodes(self.db, self.region)
+
+    @cached_property
+    def uses(self) -> Uses:
+        """Who used which licence for what."""
+        from records.uses import Uses
+
+        return Uses(self.db, self.audit, self.region, mail=lambda: self.peer_mail)
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        """Signed receipts for what was verified here."""
+        from records.receipts import Receipts
+
+        return Receipts(
+            self.db,
+            self.audit,
+            self.authoriser,
+            self.uses,
+            self.region,
+            name=self.name,
+            issuer=self.config.base_url,
+            signer=self.receipt_signer,
+        )
+
+    @cached_property
+    def provisionals(self) -> Provisionals:
+        """Going on although something is outstanding 容缺受理."""
+        from records.provisional import Provisionals
+
+        return Provisionals(self.db, self.audit, self.authoriser, self.receipts, self.region)
+
+    @cached_property
     def peer_mail(self) -> PeerMail:
         """Messages to and from other regions' nodes; a room's handlers are named here by the kind of message."""
         from records.peers import PeerMail
 
         config = RegionsConfig.load(self.home)
-        return PeerMail(
+        mail = PeerMail(
             self.db,
             self.audit,
             self.authoriser,
@@ -266,6 +307,8 @@ class Node:
             private_hosts=config.private_hosts,
             tls=config.tls(),
         )
+        mail.handlers["use"] = self.uses.handle
+        return mail
 
     @cached_property
     def courier(self) -> Courier:
@@ -435,9 +478,19 @@ class Node:
         return TrustStore.from_folder(self.home / "trust")
 
     def verification_context(
-        self, *, at: datetime | None = None, offline: bool = False, matter: str | None = None
+        self,
+        *,
+        at: datetime | None = None,
+        offline: bool = False,
+        matter: str | None = None,
+        challenge: str | None = None,
+        glance: bool = False,
     ) -> VerificationContext:
-        """What a verification on this node may lean on: its trust, its registers, its own CA's revocation data."""
+        """What a verification on this node may lean on: its trust, its registers, its own CA's revocation data.
+
+        :param challenge: digits that the holder was asked to type (对口令)
+        :param glance: a picture is one of many that a camera sends
+        """
         from verify.schemas import VerificationContext
 
         return VerificationContext(
@@ -450,6 +503,9 @@ class Node:
             licences=None if offline else self.licences,
             impressions=None if offline else self.seals.impression_statuses,
             recognition=self.recognition,
+            seen=self.seen_codes,
+            challenge=challenge,
+            glance=glance,
         )
 
     @cached_property

@@ -41,6 +41,8 @@ _RESOURCE_TYPES = {
     "verify": "Document",
     "subscription": "Subscription",
     "event": "Event",
+    "receipt": "Receipt",
+    "provisional": "Provisional",
     "node": "Node",
     "message": "Message",
     "enquiry": "Enquiry",

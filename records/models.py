@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from records import between_models as between_models
 from records import counter_models as counter_models
+from records import verified_models as verified_models
 from store.db import Base, RegionMixin
 from store.models import ID
 

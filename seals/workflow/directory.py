@@ -77,7 +77,7 @@ class Directory:
         return [name for account, name in self._able[asked] if account not in other_than][:MOST_NAMED]
 
     def _find(self, roles: frozenset[str], department: str) -> list[tuple[str, str]]:
-        reach = self._upwards(department)
+        reach = self.upwards(department)
         rows = self._session.execute(
             sa.select(AccountRow.id, AccountRow.display_name, AccountRow.roles)
             .where(AccountRow.department_id.in_(reach), AccountRow.status == "active", AccountRow.kind == "staff")
@@ -86,7 +86,7 @@ class Directory:
         found = [(row.id, row.display_name) for row in rows if roles.intersection(row.roles)]
         return found + self._stand_ins([account for account, _ in found], roles, reach)
 
-    def _upwards(self, department: str) -> list[str]:
+    def upwards(self, department: str) -> list[str]:
         """Identifiers of a department and of those above it."""
         reach: list[str] = []
         above = self._ids.get(department)
