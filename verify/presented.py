@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 from crypto.errors import XinyinError
 from crypto.keys import PublicKey
 from formats import jose
+from formats.dates import BEIJING
 from formats.statuslist import StatusRef
 from policies.presenting import matters
 from verify import recognition
+from verify.annotated import Annotation
 from verify.answer import Part
 from verify.presented_reasons import STEPS
 from verify.reasons import Reason, reason
@@ -81,8 +83,11 @@ class Findings:
 
     def add(self, question: str, state: str, code: str, /, **values: Any) -> None:
         """A finding that stands in the way: ``state`` bad or doubt."""
-        found = reason(code, "FAIL" if state == "bad" else "WARN", **values)
-        step = STEPS.get(code, (None, None))
+        self.say(question, state, reason(code, "FAIL" if state == "bad" else "WARN", **values))
+
+    def say(self, question: str, state: str, found: Reason) -> None:
+        """The same, of a reason that is worded already."""
+        step = STEPS.get(found.code, (None, None))
         self.reasons.append(found)
         self.parts[question].append(Part(state, found.message, found.message_zh, step[0], step[1]))
 
@@ -265,11 +270,14 @@ def _judge_bearer(allowed: list[str], asked: str | None, findings: Findings) -> 
 
 
 def _judge_purpose(said: dict[str, Any], asked: str | None, now: datetime, findings: Findings) -> None:
-    until, matter = said["purpose_until"], said.get("purpose_matter")
-    if until is not None and datetime.fromisoformat(until) < now:
-        findings.add("matter", "bad", "purpose-expired", purpose=said["purpose"], until=until)
-    if matter is not None and asked is not None and asked != matter:
-        findings.add("matter", "doubt", "purpose-other-matter", matter=_name(matter)[0], matter_zh=_name(matter)[1])
+    """A copy made for one purpose: as :mod:`verify.annotated` judges it in a PDF."""
+    if said["kind"] != "annotated":
+        return
+    until = datetime.fromisoformat(said["purpose_until"]).astimezone(BEIJING).date() if said["purpose_until"] else None
+    copy = Annotation(said["purpose"] or "?", until, matter=said["purpose_matter"] or "")
+    concern = copy.concern(asked, now)
+    if concern is not None:
+        findings.say("matter", *concern)
 
 
 def _name(code: str) -> tuple[str, str]:

@@ -176,6 +176,14 @@ STEPS: dict[str, tuple[str, str]] = {
         "Do not accept it. Ask for a new copy for this purpose, or for the licence itself.",
         "不予采信。请重新制作加注件，或出示证照本身。",
     ),
+    "purpose-in-words": (
+        "Read the purpose below: it must fit the matter at hand. If it does not, ask for a copy made for it.",
+        "请阅读下列用途，应与当前事项一致；如不一致，请提供为本事项制作的加注件。",
+    ),
+    "purpose-without-end": (
+        "Ask for a copy that says until when it counts, or for the licence itself.",
+        "请提供载明有效期的加注件，或出示证照本身。",
+    ),
     "purpose-other-matter": (
         "Ask for a copy made for this matter, or for the licence itself.",
         "请提供为本事项制作的加注件，或出示证照本身。",
