@@ -18,6 +18,7 @@ from api.metrics import Measured
 from api.middleware import BodyLimit, SecurityHeaders
 from api.results import Results
 from api.verifying import VerifierPool
+from people.errors import CitizenUnknown
 from seals.inspection import Inspector
 from seals.uploads import Uploads
 
@@ -77,7 +78,8 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
 def _problem_page(request: Request, found: problems.Problem) -> Response:
     if found.status == 401 and request.method == "GET":
         wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return Response(status_code=303, headers={"Location": f"/signin?to={quote(wanted)}"})
+        signin = "/phone/signin" if found.code == CitizenUnknown.code else "/signin"
+        return Response(status_code=303, headers={"Location": f"{signin}?to={quote(wanted)}"})
     if found.status >= 500:  # who is signed in may be the very thing that cannot be found out
         request.state.session = None
     return render.page(request, "problem.html", found.status, problem=found.model_dump())

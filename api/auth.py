@@ -8,8 +8,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
-from api.sessions import COOKIE, Session, demand
+from api.sessions import CITIZEN_COOKIE, COOKIE, CitizenBrowser, Session, demand
 from crypto.errors import Unauthenticated
+from people import schemas
+from people.errors import CitizenUnknown
 from people.schemas import Actor
 
 if TYPE_CHECKING:
@@ -33,6 +35,32 @@ def session_of(request: Request) -> Session | None:
         request.state.session = Session(account, token) if account and token else None
     found: Session | None = request.state.session
     return found
+
+
+def citizen_browser(request: Request) -> CitizenBrowser | None:
+    """The browser of a citizen, if its cookie names a living session."""
+    if not hasattr(request.state, "citizen"):
+        token = request.cookies.get(CITIZEN_COOKIE)
+        citizen = node_of(request).citizens.by_session(token) if token else None
+        request.state.citizen = CitizenBrowser(citizen, token) if citizen and token else None
+    found: CitizenBrowser | None = request.state.citizen
+    return found
+
+
+def citizen_of(request: Request) -> schemas.Citizen:
+    """The citizen who calls.
+
+    What changes something needs the session's token in ``X-CSRF-Token``; a page's form, which cannot send that header, hands
+    its field ``csrf`` to :func:`api.sessions.demand` instead and asks :func:`citizen_browser`.
+
+    :raises CitizenUnknown: nobody has signed in in this browser, or too long ago
+    """
+    browser = citizen_browser(request)
+    if browser is None:
+        raise CitizenUnknown("Sign in first.", "请先登录。")
+    if request.method not in _SAFE:
+        demand(browser.csrf, request.headers.get("x-csrf-token"))
+    return browser.citizen
 
 
 def caller(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None) -> Actor:
@@ -69,3 +97,5 @@ def bearer_caller(
 Caller = Annotated[Actor, Depends(caller)]
 CurrentSession = Annotated[Session | None, Depends(session_of)]
 MaybeCaller = Annotated[Actor | None, Depends(bearer_caller)]
+Citizen = Annotated[schemas.Citizen, Depends(citizen_of)]
+CurrentCitizen = Annotated[CitizenBrowser | None, Depends(citizen_browser)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.texts import known, text
+from formats import masking
 from formats.dates import shown_time
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ def told(node: Node, entries: Iterable[Entry], lang: str) -> list[Event]:
 
 
 def people(node: Node, ids: Iterable[str], lang: str) -> dict[str, str]:
-    """What people call those who act: accounts by their names, the node's own processes in words."""
+    """What people call those who act: accounts by their names, citizens by masked ones, the node's own processes in words."""
     wanted = [one for one in ids if one]
     found = node.accounts.display_names(one for one in wanted if not known(f"actor_{one}"))
+    citizens = [one for one in wanted if one.startswith("citizen_")]
+    if citizens:
+        found |= {one: masking.name(name) for one, name in node.citizens.names(citizens).items()}
     return {"": "", **{one: _called(one, found, lang) for one in wanted}}
 
 

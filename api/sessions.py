@@ -16,9 +16,10 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from crypto.errors import Forbidden
-from people.schemas import Account
+from people.schemas import Account, Citizen
 
 COOKIE = "xinyin_session"
+CITIZEN_COOKIE = "xinyin_citizen"
 FORM_COOKIE = "xinyin_form"
 
 
@@ -38,7 +39,24 @@ class Session:
     @property
     def csrf(self) -> str:
         """What every form of this session carries."""
-        return hmac.new(self.token.encode(), b"xinyin-form", hashlib.sha256).hexdigest()
+        return _csrf(self.token)
+
+
+@dataclass(frozen=True)
+class CitizenBrowser:
+    """One browser in which a citizen is signed in, beside and apart from any session of staff."""
+
+    citizen: Citizen
+    token: str = field(repr=False)
+
+    @property
+    def csrf(self) -> str:
+        """What every form of this session carries, and scripts send as ``X-CSRF-Token``."""
+        return _csrf(self.token)
+
+
+def _csrf(token: str) -> str:
+    return hmac.new(token.encode(), b"xinyin-form", hashlib.sha256).hexdigest()
 
 
 def set_cookie(response: Response, name: str, value: str, *, secure: bool) -> None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from licences.service import LicenceService
     from licences.statuslists import StatusListPublisher, StatusLists
     from people.approvals import ApprovalService
+    from people.citizens import CitizenService
     from people.gate import QuorumGate
     from people.oidc import OidcService
     from people.service import AccountService
@@ -172,6 +173,24 @@ class Node:
         return provider(self)
 
     @cached_property
+    def citizens(self) -> CitizenService:
+        from people.citizens import CitizenService
+        from people.persons import FILE as PERSON_KEY
+        from people.persons import PersonKeys
+
+        return CitizenService(
+            self.db, self.audit, self.region, PersonKeys(self.home / "secrets" / PERSON_KEY, self._knows_people)
+        )
+
+    def _knows_people(self) -> bool:
+        """Whether people are named by their keys already: a secret that is gone must then be found again, not made anew."""
+        from licences.models import LicencePersonRow
+        from people.citizen_models import CitizenRow
+
+        with self.db.read() as session:
+            return any(session.query(row).first() is not None for row in (CitizenRow, LicencePersonRow))
+
+    @cached_property
     def keys(self) -> KeyService:
         from hsm.service import KeyService
 
@@ -215,7 +234,15 @@ class Node:
         from licences.service import LicenceService
 
         return LicenceService(
-            self.db, self.keys, self.seals, self.intents, self.audit, self.blobs, self.authoriser, self.region
+            self.db,
+            self.keys,
+            self.seals,
+            self.intents,
+            self.audit,
+            self.blobs,
+            self.authoriser,
+            self.region,
+            person_key=self.citizens.person_key,
         )
 
     @property

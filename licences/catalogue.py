@@ -55,6 +55,7 @@ class Field:
     :ivar metadata: its name in the attached metadata, or empty
     :ivar open_ended: null, an empty text or 长期 mean that there is no end
     :ivar choices: the only values that it may have, each with its code in composed numbers; empty: any
+    :ivar private: neither printed nor kept: an identity number that tells to whom the licence belongs
     """
 
     key: str
@@ -67,6 +68,7 @@ class Field:
     open_ended: bool = False
     not_after_issue: bool = False
     choices: Mapping[str, str] = field(default_factory=dict)
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,18 @@ class LicenceType:
     validity_label: str
     fields: tuple[Field, ...]
     composed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    representative: str = ""
+    representative_id: str = ""
 
     @property
     def of_a_person(self) -> bool:
         """Whether a natural person holds it: then codes, lists and strangers' screens show name and number masked."""
         return self.holder_code_type[0] == RESIDENT_ID
+
+    def kept(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The data without what is private: all of it that may be stored, printed or told."""
+        private = {field.key for field in self.fields if field.private}
+        return {key: value for key, value in data.items() if key not in private}
 
     def field(self, key: str) -> Field:
         return next(f for f in self.fields if f.key == key)
@@ -224,7 +233,8 @@ def _value(spec: Field, raw: Any, issued: date) -> str | date | Problem | None:
     if spec.kind in ("uscc", "resident-id"):
         text = unicodedata.normalize("NFKC", text).upper()
         checks = (uscc_check if spec.kind == "uscc" else resident_id_check)(text)
-        if any(r.code.endswith("-form") for r in checks):
+        # What is kept by its digest alone cannot be compared with the original later: it has to be right at once.
+        if any(r.code.endswith("-form") for r in checks) or (checks and spec.private):
             return problem(checks[0].code, checks[0].message, checks[0].message_zh)
     if spec.choices and text not in spec.choices:
         return problem("not-a-choice", f"is one of {', '.join(spec.choices)}.", f"应为下列之一：{'、'.join(spec.choices)}。")

@@ -133,3 +133,17 @@ class StatusPlaceRow(Base):
     next_at: Mapped[datetime | None]
     allotted_at: Mapped[datetime]
     changed_at: Mapped[datetime]
+
+
+class LicencePersonRow(RegionMixin, Base):
+    """To whom a licence belongs: the person it is about, or who represents the business by law; written when it is issued."""
+
+    __tablename__ = "licence_persons"
+    __table_args__ = (sa.Index("ix_licence_persons_person", "person"),)
+
+    licence_id: Mapped[str] = mapped_column(ID, sa.ForeignKey("licences.id"), primary_key=True)
+    person: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    """Person key: a keyed digest of the identity number."""
+    relation: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    """representative or holder."""
+    name: Mapped[str] = mapped_column(sa.String(200))

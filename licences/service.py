@@ -25,6 +25,7 @@ from formats.dates import BEIJING, shown_time
 from formats.identifiers import BadIdentifier, LicenceIdentifier
 from formats.statuslist import StatusRef
 from formats.x509 import Subject
+from licences import persons
 from licences.catalogue import CheckedData, LicenceType, catalogue, licence_type
 from licences.documents import Issuer, render
 from licences.events import (
@@ -86,6 +87,7 @@ class _Wish:
     matter: str
     application: str | None
     replaces: LicenceRow | None
+    people: tuple[persons.LicencePerson, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class _Order:
     code_key: Generation
     use: SealUse
     replaces: LicenceRow | None
+    people: tuple[persons.LicencePerson, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class LicenceService:
     """What the outside asks of licences. Also a ``LicenceStatusProvider`` for the verifier (:meth:`status`).
 
     :param host: where printed codes lead; by default the host of the node's own address
+    :param person_key: turns identity numbers into person keys; without it no licence is issued that names somebody by one
     """
 
     def __init__(
@@ -132,12 +136,14 @@ class LicenceService:
         region: str,
         *,
         host: str | None = None,
+        person_key: persons.PersonKey | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.db = db
         self.statuses = StatusLists(db, seals.ca.config.base_url, region, now=now)
         self.followers: list[Callable[[Session, LicenceRow], None]] = []
         """Called in the transaction of every decision about an issued licence: what rests on it follows it."""
+        self._person_key = person_key
         self.keys = keys
         self.seals = seals
         self.intents = intents
@@ -284,7 +290,8 @@ class LicenceService:
         kind = licence_type(type)
         checked = kind.check(data, issued=self._now().astimezone(BEIJING).date())
         authority = self._authority(kind, seal_id, partial(self._permit, actor, "licence.issue", kind, matter, application))
-        wish = _Wish(kind, checked, dict(data), authority, matter, application, None)
+        people = persons.named_by(kind, checked, self._person_key)
+        wish = _Wish(kind, checked, kind.kept(data), authority, matter, application, None, people)
         return self._issue(actor, "licence.issue", wish, idempotency_key)
 
     def change(
@@ -306,7 +313,8 @@ class LicenceService:
         checked = kind.check(data, issued=self._now().astimezone(BEIJING).date())
         with self.db.read() as session:
             authority = session.get_one(AuthorityRow, (old.type_id, old.issuer_uscc))
-        wish = _Wish(kind, checked, dict(data), authority, matter, application, old)
+            people = persons.named_by(kind, checked, self._person_key) or persons.carried_over(session, old, kind, checked)
+        wish = _Wish(kind, checked, kind.kept(data), authority, matter, application, old, people)
         return self._issue(actor, "licence.change", wish, idempotency_key)
 
     def _permit(
@@ -330,8 +338,9 @@ class LicenceService:
             application=wish.application,
             rule=rule,
         )
-        order = _Order(wish.kind, wish.data, wish.raw, authority, self.keys.active(authority.role_id), use, wish.replaces)
-        request = {
+        code_key = self.keys.active(authority.role_id)
+        order = _Order(wish.kind, wish.data, wish.raw, authority, code_key, use, wish.replaces, wish.people)
+        request: dict[str, Any] = {
             "type": wish.kind.id,
             "data": wish.raw,
             "seal": authority.seal_id,
@@ -339,6 +348,8 @@ class LicenceService:
             "application": wish.application,
             "replaces": wish.replaces.id if wish.replaces else None,
         }
+        if wish.people:
+            request["persons"] = [[one.relation, one.person] for one in wish.people]
 
         def work(attempt: Attempt) -> Outcome:
             made = self._make(order, attempt)
@@ -457,6 +468,7 @@ class LicenceService:
         )
         session.add(row)
         session.flush()
+        persons.write(session, row, order.people)
         self._event(session, row, IN_FORCE, "有效", made.at, "", order.use.account)
         if order.replaces is not None:
             self._check_may_change(session, order.replaces)
@@ -608,6 +620,23 @@ class LicenceService:
             events = self._events(session, row.id)
         return state_at(row, licence_type(row.type_id).name, events, at, known_at=known_at)
 
+    def of_person(self, person: str) -> Sequence[dict[str, Any]]:
+        """The licences that belong to somebody, newest first, with ``relation`` (representative or holder); no events.
+
+        A version that was superseded is not among them, whoever it names.
+
+        :param person: the person key
+        """
+        with self.db.read() as session:
+            found = persons.licences_of(session, self.region, person)
+        return [_without(self._shown(row), "events", "code", "data") | {"relation": relation} for row, relation in found]
+
+    def people(self, licence_id: str) -> Sequence[persons.LicencePerson]:
+        """To whom a licence belongs, by its ID or identifier. :raises NoSuchLicence: there is none"""
+        row = self._licence(licence_id)
+        with self.db.read() as session:
+            return persons.of_licence(session, row.id)
+
     # -- inside -----------------------------------------------------------------------------------------------------------
 
     def _sees(self, actor: Actor, row: LicenceRow) -> bool:
@@ -729,6 +758,10 @@ def _claims(order: _Order, identifier: LicenceIdentifier, now: datetime, *, samp
         expires=_day_start(end) + timedelta(days=1) if end else None,
         sample=sample,
     )
+
+
+def _without(shown: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in shown.items() if key not in keys}
 
 
 def _check_archivable(document: bytes) -> None:

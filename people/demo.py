@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from people.errors import NoDemoPeople
@@ -25,6 +26,31 @@ PERSONAS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("admin", "样本 系统管理员", ("administrator",)),
 )
 _FILE = "demo-accounts.json"
+
+
+@dataclass(frozen=True)
+class DemoCitizen:
+    """Somebody from outside, for development and training; the region code 990000 of the number does not exist."""
+
+    key: str
+    name: str
+    id_number: str
+    part: str
+    part_en: str
+
+
+CITIZENS = (
+    DemoCitizen("owner", "样本 李店主", "990000198504120125", "演示企业的法定代表人", "represents the demo enterprise by law"),
+    DemoCitizen("staff", "样本 王店员", "99000019960823034X", "演示企业的店员", "works in the demo enterprise"),
+    DemoCitizen("elder", "样本 赵大爷", "990000195001010019", "残疾人证的持证人", "holds the certificate of a disabled person"),
+    DemoCitizen("agent", "样本 钱代办", "990000197206190219", "代办人", "runs errands for others"),
+)
+"""Who may be chosen at the development identity provider (``api/devprovider.py``); never in production."""
+
+
+def demo_citizen(key: str) -> DemoCitizen:
+    """One of :data:`CITIZENS`. :raises KeyError: no such"""
+    return {one.key: one for one in CITIZENS}[key]
 
 
 def create_demo_people(people: AccountService, secrets_dir: Path, *, mode: str, department: str) -> list[Account]:

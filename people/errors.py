@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from crypto.errors import BadInput, Conflict, Forbidden, NotFound, TooManyRequests, Unauthenticated, Unavailable
+from crypto.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    Misconfigured,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class BadCredentials(Unauthenticated):
@@ -195,3 +204,39 @@ class SignInAgain(Forbidden):
     """The person signed in too long ago for this."""
 
     code = "sign-in-again"
+
+
+class BadIdentityNumber(BadInput):
+    """Not a resident identity number (GB 11643); the number is never echoed."""
+
+    code = "bad-identity-number"
+
+
+class PersonKeyMissing(Misconfigured):
+    """The secret behind the person keys is gone: without it nobody would be found again."""
+
+    code = "person-key-missing"
+
+
+class CitizenUnknown(Unauthenticated):
+    """No citizen is signed in in this browser."""
+
+    code = "citizen-not-signed-in"
+
+
+class NoSuchCitizen(NotFound):
+    """No citizen of this region has this identifier."""
+
+    code = "no-such-citizen"
+
+
+class AssuranceTooLow(Forbidden):
+    """The identity provider did not make sure of the person in a way that counts here."""
+
+    code = "assurance-too-low"
+
+
+class DevelopmentProvider(Misconfigured):
+    """A production node meets an identity provider that is for development only."""
+
+    code = "development-provider"

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from people.approval_models import ApprovalRow as ApprovalRow
 from people.approval_models import ApprovalSignatureRow as ApprovalSignatureRow
 from people.approval_models import OfficerKeyRow as OfficerKeyRow
+from people.citizen_models import CitizenRow as CitizenRow
+from people.citizen_models import CitizenSessionRow as CitizenSessionRow
 from store.db import Base, RegionMixin
 
 ID = sa.String(64)

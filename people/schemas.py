@@ -87,6 +87,16 @@ class Account(Actor):
 
 
 @dataclass(frozen=True)
+class Citizen(Actor):
+    """Somebody from outside, signed in at the region's identity provider; ``name`` as that says it, ``person`` always set.
+
+    ``assurance`` is the provider's own word (``acr``) for how it made sure of the person; empty where it said none.
+    """
+
+    assurance: str = ""
+
+
+@dataclass(frozen=True)
 class Department:
     """A department of the tree; ``uscc`` is its unified social credit code where it has one."""
 

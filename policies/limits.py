@@ -21,6 +21,9 @@ SIGN_IN_LOCK = timedelta(minutes=_DATA["sign_in"]["lock_minutes"])
 SESSION_IDLE = timedelta(minutes=_DATA["sign_in"]["session_idle_minutes"])
 SESSION_LONGEST = timedelta(hours=_DATA["sign_in"]["session_hours"])
 
+CITIZEN_SESSION_IDLE = timedelta(minutes=max(10, _DATA["citizens"]["session_idle_minutes"]))
+CITIZEN_SESSION_LONGEST = timedelta(hours=_DATA["citizens"]["session_hours"])
+
 DELEGATION_LONGEST = timedelta(days=_DATA["people"]["delegation_days"])
 
 CALL_BACK_FIRST_PAUSE = timedelta(seconds=_DATA["call_backs"]["first_pause_seconds"])
