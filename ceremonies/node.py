@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from records.trace import Tracer
     from records.uses import Uses
     from seals.service import SealService
+    from trust.held import HeldLists
+    from trust.outbound import Outbound
     from trust.service import TrustService
     from verify.schemas import VerificationContext
     from verify.trust import TrustedService, TrustList, TrustStore
@@ -388,6 +390,22 @@ class Node:
         return TrustService(self.home / "trust")
 
     @cached_property
+    def held(self) -> HeldLists:
+        """What is held of other regions' status lists and seal lists."""
+        from trust.held import HeldLists
+
+        folder = self.home / "trust" / "held"
+        return HeldLists(folder, self.trust_store, self.outbound, region=self.region, own=self.status_lists)
+
+    @cached_property
+    def outbound(self) -> Outbound:
+        """How other regions' services are asked."""
+        from trust.outbound import Outbound
+
+        config = RegionsConfig.load(self.home)
+        return Outbound(config.private_hosts, ca_file=config.ca_file)
+
+    @cached_property
     def rotation(self) -> Rotation:
         from ceremonies.rotation import Rotation
 
@@ -513,11 +531,13 @@ class Node:
         challenge: str | None = None,
         glance: bool = False,
     ) -> VerificationContext:
-        """What a verification on this node may lean on: its trust, its registers, its own CA's revocation data.
+        """What a verification on this node may lean on: its trust, its registers, its own CA's revocation data, and what other
+        regions publish of theirs: asked anew where that is due, or, ``offline``, as far as it is held here.
 
         :param challenge: digits that the holder was asked to type (对口令)
         :param glance: a picture is one of many that a camera sends
         """
+        from ceremonies.regions import Registers
         from verify.schemas import VerificationContext
 
         return VerificationContext(
@@ -526,9 +546,10 @@ class Node:
             offline=offline,
             matter=matter,
             revocation=None if offline else _OwnRevocation(self),
-            seals=None if offline else self.seals,
+            seals=self.held.seals(offline=True) if offline else Registers((self.seals, self.held.seals())),
             licences=None if offline else self.licences,
             impressions=None if offline else self.seals.impression_statuses,
+            statuses=self.held.statuses(offline=offline),
             recognition=self.recognition,
             seen=self.seen_codes,
             challenge=challenge,

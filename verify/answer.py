@@ -42,14 +42,13 @@ _SEAL_BAD = frozenset(
 )
 _LICENCE_BAD = frozenset(
     {
-        "licence-withdrawn",
-        "licence-suspended",
-        "licence-expired",
-        "licence-superseded",
-        "licence-not-the-document",
+        "licence-withdrawn", "licence-suspended", "licence-expired", "licence-superseded", "licence-not-the-document",
+        "licence-listed-withdrawn", "licence-listed-suspended", "licence-listed-superseded", "licence-not-its-issuer",
     }
+)  # fmt: skip
+_LICENCE_DOUBT = frozenset(
+    {"licence-unknown", "licence-status-stale", "licence-metadata-unreadable", "licence-type-contradiction"}
 )
-_LICENCE_DOUBT = frozenset({"licence-unknown", "licence-metadata-unreadable", "licence-type-contradiction"})
 _MATTER = frozenset(
     {"matter-not-recognised", "purpose-expired", "purpose-other-matter", "purpose-in-words", "purpose-without-end"}
 )
@@ -228,7 +227,7 @@ def _next_step(
     for wanted, step in (
         ({"foreign-signer", "self-made-certificate", "NO_CERTIFICATE_CHAIN_FOUND", "service-type"}, "unknown-signer"),
         ({"on-hold", "seal-suspended"}, "suspended"),
-        ({"revocation-missing", "list-stale", "TRY_LATER"}, "try-later"),
+        ({"revocation-missing", "list-stale", "licence-status-stale", "TRY_LATER"}, "try-later"),
         ({"certificate-expired", "OUT_OF_BOUNDS_NO_POE", "certificate-revoked", "REVOKED_NO_POE"}, "expired"),
     ):
         if codes & wanted:

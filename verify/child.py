@@ -15,7 +15,15 @@ from formats.x509 import Certificate
 from policies import verification
 from verify.channel import ChannelClosed, receive, send
 from verify.confined import allow_cpu, limit
-from verify.schemas import ImpressionStatus, LicenceStatus, Recognition, SealStatus, VerificationContext
+from verify.schemas import (
+    ImpressionStatus,
+    LicenceStatus,
+    Recognition,
+    SealStatus,
+    StatusRef,
+    TokenState,
+    VerificationContext,
+)
 from verify.service import verify_bytes
 from verify.trust import TrustStore
 
@@ -50,6 +58,18 @@ class _Licences:
     def status(self, identifier: str, at: datetime) -> LicenceStatus | None:
         found = self.parent.ask("licences", identifier, at.isoformat())
         return LicenceStatus(**_times(found)) if found else None
+
+
+class _Statuses:
+    def __init__(self, parent: _Parent) -> None:
+        self.parent = parent
+
+    def state(self, ref: StatusRef, at: datetime) -> TokenState | None:
+        found = self.parent.ask("statuses", ref.uri, str(ref.index), at.isoformat())
+        if not found:
+            return None
+        fetched = datetime.fromisoformat(found["fetched"]) if found["fetched"] else None
+        return TokenState(**{**found, "as_of": datetime.fromisoformat(found["as_of"]), "fetched": fetched})
 
 
 class _Impressions:
@@ -131,6 +151,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
             licences=_Licences(parent) if "licences" in has else None,
             impressions=_Impressions(parent) if "impressions" in has else None,
             recognition=_Recognition(parent) if "recognition" in has else None,
+            statuses=_Statuses(parent) if "statuses" in has else None,
             seen=_Seen(parent) if "seen" in has else None,
             challenge=request["challenge"],
             glance=request["glance"],

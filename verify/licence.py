@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pikepdf
 
+from crypto.errors import XinyinError
 from formats.dates import BEIJING
+from formats.statuslist import ref_from_json
 from policies.verification import VerificationPolicy
 from verify import annotated
 from verify import pdf as reader
+from verify.age import spoken
 from verify.answer import Part
 from verify.pdf import PdfDocument
 from verify.reasons import Reason, reason
-from verify.schemas import LicenceStatus, VerificationContext, rfc3339
+from verify.schemas import LicenceStatus, TokenState, VerificationContext, rfc3339
 
 METADATA_NAMES = frozenset({"metadata.json", "licence-metadata.json"})
 _MAX_METADATA = 256 * 1024
@@ -50,15 +54,38 @@ def find(document: PdfDocument, policy: VerificationPolicy) -> LicenceData | Non
     return None
 
 
+@dataclass(frozen=True)
+class Sealer:
+    """Whose seal is on the document, as a listed CA certified it: its region, and the organ's code (organizationIdentifier)."""
+
+    region: str
+    organ: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the status list of the issuing region says of the licence."""
+
+    state: TokenState
+    region: str
+
+
 def judge(
-    licence: LicenceData | None, digests: Callable[[], list[str]], context: VerificationContext, now: datetime
+    licence: LicenceData | None,
+    digests: Callable[[], list[str]],
+    sealers: Sequence[Sealer],
+    context: VerificationContext,
+    now: datetime,
 ) -> tuple[dict[str, Any] | None, Reason | Part | None]:
     """The ``licence`` block, and what it means for the answer.
 
     Metadata are a claim, whoever sealed them: the register is asked for the state, because a withdrawn licence is refused
     whoever sealed the copy, and whether this is the document that it issued, because any seal can be put on any metadata.
+    Where no register answers, the status list that the metadata name is asked instead, on two conditions that keep one organ
+    from vouching for another's licence: the list is of the region whose CA certified the seal, and the seal is the issuer's.
 
     :param digests: SHA-256 of the revisions of the file at hand
+    :param sealers: of signatures that are intact and lead to a trust list
     """
     if licence is None:
         return None, None
@@ -82,10 +109,64 @@ def judge(
         block["annotation"] = annotation.block()
     if known is not None and known.documents and not set(known.documents) & set(digests()):
         return block, reason("licence-not-the-document", "WARN", id=licence.identifier)
+    published = _published(fields, sealers, context, now) if known is None else None
+    if isinstance(published, Reason):
+        return block, published
+    if published is not None:
+        block |= {
+            "status": published.state.status,
+            "source": published.state.source,
+            "as_of": rfc3339(published.state.as_of),
+            "stale": published.state.stale,
+        }
+        return block, _listed(licence, published, fields, now)
     found = _finding(licence, known, fields, now)
     if annotation is not None and isinstance(found, Part):
         found = annotation.in_force(licence.identifier)
     return block, found
+
+
+def _published(
+    fields: dict[str, Any], sealers: Sequence[Sealer], context: VerificationContext, now: datetime
+) -> Published | Reason | None:
+    """The state that the issuing region publishes; None where it is not known here, a reason where the seal is no issuer's."""
+    if context.statuses is None or "status" not in fields:
+        return None
+    try:
+        ref = ref_from_json(fields["status"])
+        host = urlsplit(ref.uri).netloc.lower()
+    except (XinyinError, ValueError):
+        return None
+    regions = {one.region for one in context.trust.lists if host in {d.lower() for d in one.domains}}
+    here = [one for one in sealers if one.region in regions]
+    if not here:
+        return None
+    issuer = _string(fields, "ZZBFJGDM")
+    own = next((one for one in here if one.organ == issuer), None)
+    if own is None:
+        return reason("licence-not-its-issuer", "WARN", issuer=_string(fields, "ZZBFJG") or "?")
+    state = context.statuses.state(ref, now)
+    return Published(state, own.region) if state is not None else None
+
+
+def _listed(licence: LicenceData, published: Published, fields: dict[str, Any], now: datetime) -> Reason | Part:
+    """What the list's word means, and how old it is. What has ended has ended, however old the list."""
+    state = published.state
+    age, age_zh = spoken(state.as_of, now)
+    values = {"id": licence.identifier, "region": published.region, "as_of": rfc3339(state.as_of) or "?"}
+    if state.value:
+        return reason(f"licence-listed-{state.status}", "WARN", **values)
+    ended = _ended(licence, fields, now)
+    if ended is not None:
+        return ended
+    if state.stale:
+        return reason("licence-status-stale", "WARN", **values, age=age, age_zh=age_zh)
+    return Part(
+        "ok",
+        f"The licence {licence.identifier} is in force: so says the status list of region {published.region}, "
+        f"{age} old ({values['as_of']}).",
+        f"证照 {licence.identifier} 有效：依据区域 {published.region} 的状态列表，距今{age_zh}（{values['as_of']}）。",
+    )
 
 
 def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str, Any], now: datetime) -> Reason | Part:
@@ -98,13 +179,19 @@ def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str
             "superseded": "licence-superseded",
         }.get(known.status, "licence-unknown")
         return reason(code, "WARN", state=known.state_zh or known.status, **values)
-    end = _date(fields, "ZZYXQJZRQ")
-    today = now.astimezone(BEIJING).date().isoformat()
-    if end is not None and end < today:
-        return reason("licence-expired", "WARN", id=licence.identifier, since=end)
+    ended = _ended(licence, fields, now)
+    if ended is not None:
+        return ended
     if known is None:
         return reason("licence-unknown", "WARN", id=licence.identifier)
     return Part("ok", f"The licence {licence.identifier} is in force.", f"证照 {licence.identifier} 有效。")
+
+
+def _ended(licence: LicenceData, fields: dict[str, Any], now: datetime) -> Reason | None:
+    """Whether the last day of validity that the document itself states is over."""
+    end = _date(fields, "ZZYXQJZRQ")
+    today = now.astimezone(BEIJING).date().isoformat()
+    return reason("licence-expired", "WARN", id=licence.identifier, since=end) if end is not None and end < today else None
 
 
 def _attachments(document: PdfDocument, limit: int) -> list[tuple[str, Any]]:

@@ -435,6 +435,29 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "Nothing is known of the licence {id}; ask the authority that issued it.",
         "未查到证照 {id}；请向签发机构核实。",
     ),
+    "licence-listed-withdrawn": (
+        "The licence {id} has been withdrawn: so says the status list of region {region} of {as_of}.",
+        "证照 {id} 已被撤销、撤回、吊销或注销：依据区域 {region} 于 {as_of} 签发的状态列表。",
+    ),
+    "licence-listed-suspended": (
+        "The licence {id} is suspended: so says the status list of region {region} of {as_of}.",
+        "证照 {id} 已暂扣：依据区域 {region} 于 {as_of} 签发的状态列表。",
+    ),
+    "licence-listed-superseded": (
+        "The licence {id} was replaced by a newer version; ask for the new one. So says the status list of region {region} of "
+        "{as_of}.",
+        "证照 {id} 已变更换发，请索要新版证照：依据区域 {region} 于 {as_of} 签发的状态列表。",
+    ),
+    "licence-status-stale": (
+        "The licence {id} was in force when region {region} was last heard of ({as_of}), {age} ago; that is too long ago. "
+        "Try again when its service can be reached, or ask the issuer.",
+        "截至最近一次取得区域 {region} 的状态列表（{as_of}，{age_zh}前），证照 {id} 有效；时间过久，不足以采信。"
+        "请待其服务恢复后再试，或向颁发机构核实。",
+    ),
+    "licence-not-its-issuer": (
+        "The seal on this licence is not that of {issuer}, which it names as its issuer.",
+        "证照上的印章不属于其所载颁发机构“{issuer}”。",
+    ),
     "licence-metadata-unreadable": (
         "The licence data inside the file cannot be read.",
         "文件中的证照元数据无法读取。",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -12,7 +13,7 @@ from typing import Any
 
 from crypto.errors import XinyinError
 from formats.pdf.geometry import POINTS_PER_MM
-from formats.x509 import Certificate
+from formats.x509 import Certificate, Subject
 from verify import annotated, answer, changes, evidence, kinds, pdf, recognition, rendering
 from verify import licence as licence_files
 from verify.chain import Path
@@ -394,7 +395,19 @@ class _DocumentVerification:
     def _licence_block(
         self, licence: licence_files.LicenceData | None
     ) -> tuple[dict[str, Any] | None, Reason | answer.Part | None]:
-        return licence_files.judge(licence, lambda: self.digests, self.context, self.now)
+        return licence_files.judge(licence, lambda: self.digests, self._sealers(), self.context, self.now)
+
+    def _sealers(self) -> list[licence_files.Sealer]:
+        """Whose seals are on the document: only those that hold, and that a list vouches for."""
+        found = []
+        for one in self.judged:
+            certificate, path = one.examined.certificate, one.trusted.path
+            if certificate is None or path is None or one.signature.is_timestamp or not one.intact:
+                continue
+            with suppress(XinyinError):  # a name with other parts names no organ of ours
+                organ = Subject.of(certificate).organization_identifier
+                found.append(licence_files.Sealer(path.service.region, organ))
+        return found
 
     # Conclusion
 

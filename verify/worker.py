@@ -24,14 +24,14 @@ from crypto.errors import XinyinError
 from formats.x509 import Certificate
 from verify.channel import ChannelClosed, receive, send
 from verify.reasons import Reason, reason
-from verify.schemas import Verdict, VerificationContext
+from verify.schemas import StatusRef, Verdict, VerificationContext
 from verify.service import unreadable, verify_bytes
 
 WALL_SECONDS = 60.0
 CPU_SECONDS = 40
 MEMORY_BYTES = 2 << 30
 DOCUMENTS_A_PROCESS = 200
-_PROVIDERS = ("revocation", "seals", "licences", "impressions", "recognition", "seen")
+_PROVIDERS = ("revocation", "seals", "licences", "impressions", "recognition", "statuses", "seen")
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from verify.child import main; main()"
 _ROOT = str(Path(__file__).resolve().parent.parent)
 
@@ -236,6 +236,7 @@ def _answer(frame: dict[str, Any], context: VerificationContext) -> Any:
         "impressions": lambda digest: _plain(context.impressions and context.impressions.status(str(digest))),
         "recognition": lambda type_code, region, matter, at: _recognition(type_code, region, matter, at, context),
         "revocation": lambda cert, issuer: _evidence(cert, issuer, context),
+        "statuses": lambda uri, index, at: _token_state(str(uri), int(index), datetime.fromisoformat(at), context),
         "seen": lambda token, until: _first(str(token), str(until), context),
     }
     try:
@@ -244,6 +245,15 @@ def _answer(frame: dict[str, Any], context: VerificationContext) -> Any:
         return None
     except (KeyError, TypeError, ValueError) as exc:
         raise ChannelClosed from exc
+
+
+def _token_state(uri: str, index: int, at: datetime, context: VerificationContext) -> dict[str, Any] | None:
+    """Which addresses are followed is the provider's to say, whatever a document or its reader asks for."""
+    found = context.statuses.state(StatusRef(uri, index), at) if context.statuses is not None else None
+    if found is None:
+        return None
+    fetched = found.fetched.isoformat() if found.fetched else None
+    return {**asdict(found), "as_of": found.as_of.isoformat(), "fetched": fetched}
 
 
 def _first(token: str, until: str, context: VerificationContext) -> bool:
