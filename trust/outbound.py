@@ -25,6 +25,10 @@ class Outbound:
         self._limits = limits
         self._tls = _context(ca_file) if ca_file else None
 
+    def is_private(self, host: str) -> bool:
+        """Whether a host (``name:port``) may lie on a private address."""
+        return host.lower() in self._private
+
     def get(self, url: str, hosts: Iterable[str], *, accept: str) -> bytes:
         """What is at ``url``, whose host must be among ``hosts``.
 

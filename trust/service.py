@@ -41,6 +41,12 @@ class WrongRegion(Conflict):
     code = "trust-list-wrong-region"
 
 
+class DomainTaken(Conflict):
+    """A list that names a host of another region."""
+
+    code = "trust-list-domain-taken"
+
+
 def public_jwk(key: PublicKey) -> dict[str, str]:
     """A P-256 public key as JWK (RFC 7518 §6.2), also for services that are listed by key."""
     if key.suite is not Suite.P256:
@@ -112,6 +118,7 @@ class TrustService:
         :raises TrustListRefused: not pinned, not signed by its key, issued in the future, or unreadable
         :raises LowerSequence: older than what was accepted before, or another list under the same number
         :raises WrongRegion: the key is pinned for another region, or the region already has another key
+        :raises DomainTaken: it names a host of another region
         """
         pins = self._pins()
         announced = self._announced(pins)
@@ -133,6 +140,7 @@ class TrustService:
             raise TrustListRefused(
                 "The trust list is dated in the future; check the clocks.", "信任列表的签发时间在未来；请检查时钟。"
             )
+        self._check_domains(found)
         self._check_order(found, pins.get(other) if heir and other is not None else known)
         if other is not None:
             del pins[other]
@@ -168,6 +176,18 @@ class TrustService:
             for one in store.lists
         ]
         return items + [{"id": None, "status": "refused", "problem": p.to_dict()} for p in store.problems]
+
+    def _check_domains(self, found: TrustList) -> None:
+        """A host belongs to one region: two lists that name it could speak for each other's licences."""
+        wanted = {domain.lower() for domain in found.domains}
+        for one in self.store().lists:
+            taken = wanted & {domain.lower() for domain in one.domains}
+            if one.region != found.region and taken:
+                host = min(taken)
+                raise DomainTaken(
+                    f"The list of region {found.region} names the host {host}, which belongs to region {one.region}; ask both.",
+                    f"地区 {found.region} 的列表载有主机 {host}，而该主机属于地区 {one.region}；请向双方核实。",
+                )
 
     def _announced(self, pins: dict[str, dict[str, Any]]) -> dict[str, str]:
         """Keys that the last good list of a region announced as its next, with the pinned key that did."""
