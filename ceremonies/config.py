@@ -108,34 +108,6 @@ class CallBackConfig:
 
 @dataclass(frozen=True)
 class RegionsConfig:
-    """``[regions]`` of node.toml: how other regions' services are reached.
-
-    ``private_hosts`` (``name:port``) may lie on private addresses and be asked without TLS, if a trust list names them too: for
-    several nodes on one machine. ``ca_file`` (PEM) is the root of the regions' TLS certificates, beside the system's.
-    """
-
-    private_hosts: tuple[str, ...] = ()
-    ca_file: str | None = None
-
-    @classmethod
-    def load(cls, home: Path) -> RegionsConfig:
-        """:raises Misconfigured: not a list of host names, or no path"""
-        return cls(*_hosts_and_root(home, "regions"))
-
-
-def _hosts_and_root(home: Path, section: str) -> tuple[tuple[str, ...], str | None]:
-    found = read_toml(home).get(section, {})
-    hosts, ca_file = found.get("private_hosts", []), found.get("ca_file")
-    if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts) or not isinstance(ca_file, str | None):
-        raise Misconfigured(
-            f"[{section}] in {home / FILE}: private_hosts is a list of host names, ca_file a path.",
-            f"{home / FILE} 的 [{section}] 中，private_hosts 应为主机名列表，ca_file 应为文件路径。",
-        )
-    return tuple(hosts), ca_file
-
-
-@dataclass(frozen=True)
-class RegionsConfig:
     """``[regions]`` of node.toml: what the operator allows of other regions' nodes, as :class:`CallBackConfig` of receivers.
 
     ``private_hosts`` may lie on private addresses (those under ``localhost`` also be reached without TLS): development nodes on
@@ -148,14 +120,7 @@ class RegionsConfig:
     @classmethod
     def load(cls, home: Path) -> RegionsConfig:
         """:raises Misconfigured: not a list of host names, or no path"""
-        found = read_toml(home).get("regions", {})
-        hosts, ca_file = found.get("private_hosts", []), found.get("ca_file")
-        if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts) or not isinstance(ca_file, str | None):
-            raise Misconfigured(
-                f"[regions] in {home / FILE}: private_hosts is a list of host names, ca_file a path.",
-                f"{home / FILE} 的 [regions] 中，private_hosts 应为主机名列表，ca_file 应为文件路径。",
-            )
-        return cls(tuple(hosts), ca_file)
+        return cls(*_hosts_and_root(home, "regions"))
 
     def tls(self) -> ssl.SSLContext | None:
         """The system's roots and those of ``ca_file``; None where the system's alone do."""
@@ -164,6 +129,17 @@ class RegionsConfig:
         context = ssl.create_default_context()
         context.load_verify_locations(self.ca_file)
         return context
+
+
+def _hosts_and_root(home: Path, section: str) -> tuple[tuple[str, ...], str | None]:
+    found = read_toml(home).get(section, {})
+    hosts, ca_file = found.get("private_hosts", []), found.get("ca_file")
+    if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts) or not isinstance(ca_file, str | None):
+        raise Misconfigured(
+            f"[{section}] in {home / FILE}: private_hosts is a list of host names, ca_file a path.",
+            f"{home / FILE} 的 [{section}] 中，private_hosts 应为主机名列表，ca_file 应为文件路径。",
+        )
+    return tuple(hosts), ca_file
 
 
 def read_toml(home: Path) -> dict[str, Any]:

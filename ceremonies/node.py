@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from seals.service import SealService
     from trust.held import HeldLists
     from trust.outbound import Outbound
+    from trust.regions import Regions
     from trust.service import TrustService
     from verify.schemas import VerificationContext
     from verify.trust import TrustedService, TrustList, TrustStore
@@ -398,12 +399,19 @@ class Node:
         return HeldLists(folder, self.trust_store, self.outbound, region=self.region, own=self.status_lists)
 
     @cached_property
+    def regions(self) -> Regions:
+        """Other regions' trust lists by address: imported once with a fingerprint, refreshed by themselves."""
+        from trust.regions import Regions
+
+        return Regions(self.trust, self.outbound, self.region)
+
+    @cached_property
     def outbound(self) -> Outbound:
         """How other regions' services are asked."""
         from trust.outbound import Outbound
 
         config = RegionsConfig.load(self.home)
-        return Outbound(config.private_hosts, ca_file=config.ca_file)
+        return Outbound(config.private_hosts, tls=config.tls())
 
     @cached_property
     def rotation(self) -> Rotation:

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from crypto.errors import Misconfigured
 from net.errors import AddressRefused
 from net.fetch import Fetcher, Limits
 
@@ -16,18 +15,23 @@ LIMITS = Limits(size=16 * 1024 * 1024, time=5.0, redirects=0)
 
 class Outbound:
     """
-    :param private_hosts: those that may lie on private addresses and be asked without TLS: development nodes on one machine
-    :param ca_file: PEM, the root of their certificates, beside the system's
+    :param private_hosts: those that may lie on private addresses, and under ``localhost`` be asked without TLS: development
+        nodes on one machine
+    :param tls: with the root of the regions' certificates; the system's roots otherwise
     """
 
-    def __init__(self, private_hosts: Iterable[str] = (), *, ca_file: str | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, private_hosts: Iterable[str] = (), *, tls: ssl.SSLContext | None = None, limits: Limits = LIMITS
+    ) -> None:
         self._private = frozenset(host.lower() for host in private_hosts)
         self._limits = limits
-        self._tls = _context(ca_file) if ca_file else None
+        self._tls = tls
 
-    def is_private(self, host: str) -> bool:
-        """Whether a host (``name:port``) may lie on a private address."""
-        return host.lower() in self._private
+    def scheme(self, host: str) -> str:
+        """``https``; ``http`` for a private host (``name:port``) under ``localhost``."""
+        name = host.lower().partition(":")[0]
+        local = name == "localhost" or name.endswith(".localhost")
+        return "http" if local and host.lower() in self._private else "https"
 
     def get(self, url: str, hosts: Iterable[str], *, accept: str) -> bytes:
         """What is at ``url``, whose host must be among ``hosts``.
@@ -39,20 +43,8 @@ class Outbound:
         allowed = {host.lower() for host in hosts}
         parts = urlsplit(url)
         private = allowed & self._private
-        if parts.scheme != "https" and parts.netloc.lower() not in private:
+        if parts.scheme != "https" and self.scheme(parts.netloc) != "http":
             raise AddressRefused(
                 "Other regions are asked over https only; nothing was fetched.", "只通过 https 访问其他地区；未获取任何内容。"
             )
         return Fetcher(allowed, private_hosts=private, limits=self._limits, tls=self._tls).get(url, accept=accept).data
-
-
-def _context(ca_file: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise Misconfigured(
-            f"[regions] in node.toml: {ca_file} is no PEM file of certificates.",
-            f"node.toml 的 [regions] 中，{ca_file} 不是 PEM 证书文件。",
-        ) from exc
-    return context

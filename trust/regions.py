@@ -94,8 +94,7 @@ class Regions:
             return Source(listed.region, str(found["url"]), times["asked"], times["answered"], **words)
         except (OSError, ValueError, KeyError, TypeError):
             host = next(iter(listed.domains), "")
-            scheme = "http" if self._outbound.is_private(host) else "https"
-            return Source(listed.region, f"{scheme}://{host}{PATH}" if host else "")
+            return Source(listed.region, f"{self._outbound.scheme(host)}://{host}{PATH}" if host else "")
 
     def described(self, now: datetime | None = None) -> list[dict[str, Any]]:
         """Every list in use, ours first, as :meth:`TrustService.lists` tells it; whence it comes, and how asking went."""
