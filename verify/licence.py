@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -119,10 +119,11 @@ def judge(
             "as_of": rfc3339(published.state.as_of),
             "stale": published.state.stale,
         }
-        return block, _listed(licence, published, fields, now)
-    found = _finding(licence, known, fields, now)
+    found = _listed(licence, published, fields, now) if published else _finding(licence, known, fields, now)
     if annotation is not None and isinstance(found, Part):
         found = annotation.in_force(licence.identifier)
+    if published is not None and isinstance(found, Part):
+        found = _with_age(found, published, now)
     return block, found
 
 
@@ -150,9 +151,8 @@ def _published(
 
 
 def _listed(licence: LicenceData, published: Published, fields: dict[str, Any], now: datetime) -> Reason | Part:
-    """What the list's word means, and how old it is. What has ended has ended, however old the list."""
+    """What the list's word means. What has ended has ended, however old the list."""
     state = published.state
-    age, age_zh = spoken(state.as_of, now)
     values = {"id": licence.identifier, "region": published.region, "as_of": rfc3339(state.as_of) or "?"}
     if state.value:
         return reason(f"licence-listed-{state.status}", "WARN", **values)
@@ -160,13 +160,18 @@ def _listed(licence: LicenceData, published: Published, fields: dict[str, Any], 
     if ended is not None:
         return ended
     if state.stale:
+        age, age_zh = spoken(state.as_of, now)
         return reason("licence-status-stale", "WARN", **values, age=age, age_zh=age_zh)
-    return Part(
-        "ok",
-        f"The licence {licence.identifier} is in force: so says the status list of region {published.region}, "
-        f"{age} old ({values['as_of']}).",
-        f"证照 {licence.identifier} 有效：依据区域 {published.region} 的状态列表，距今{age_zh}（{values['as_of']}）。",
-    )
+    return _in_force(licence)
+
+
+def _with_age(part: Part, published: Published, now: datetime) -> Part:
+    """The same, with whose word it is and how old."""
+    age, age_zh = spoken(published.state.as_of, now)
+    at = rfc3339(published.state.as_of)
+    said = f"So says the status list of region {published.region}, {age} old ({at})."
+    said_zh = f"依据区域 {published.region} 的状态列表，距今{age_zh}（{at}）。"
+    return replace(part, message=f"{part.message} {said}", message_zh=part.message_zh + said_zh)
 
 
 def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str, Any], now: datetime) -> Reason | Part:
@@ -184,6 +189,10 @@ def _finding(licence: LicenceData, known: LicenceStatus | None, fields: dict[str
         return ended
     if known is None:
         return reason("licence-unknown", "WARN", id=licence.identifier)
+    return _in_force(licence)
+
+
+def _in_force(licence: LicenceData) -> Part:
     return Part("ok", f"The licence {licence.identifier} is in force.", f"证照 {licence.identifier} 有效。")
 
 
