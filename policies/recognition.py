@@ -37,14 +37,14 @@ import cedarpy
 from crypto.errors import BadInput, Misconfigured
 from formats.dates import BEIJING, shown_time
 from policies.presenting import matters
+from policies.recognised import OUTCOMES as OUTCOMES
+from policies.recognised import OWN_REGION as OWN_REGION
+from policies.recognised import SEALED_DOCUMENT as SEALED_DOCUMENT
+from policies.recognised import Recognition as Recognition
 
 FOLDER = "recognition"
 """Of a node, in its home: ``*.cedar`` and ``tests/*.toml``."""
-SEALED_DOCUMENT = "sealed-document"
-OWN_REGION = "own-region"
 UNREADABLE = "rules-unreadable"
-OUTCOMES = ("refuse", "conditions", "accept", "none")
-"""Strictest first; a document of several regions takes the strictest."""
 
 _MAX_RULES = 256 * 1024
 _NEEDED = ("id", "zh", "en", "basis")
@@ -62,32 +62,6 @@ class BadRecognitionCase(BadInput):
     """A case file for rules of recognition that cannot be used."""
 
     code = "bad-recognition-case"
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What the rules say of one document for one matter.
-
-    :ivar outcome: accept | conditions | refuse | none (no rule speaks of it)
-    :ivar local_type: type code that it counts as here; the document's own where the rule names none
-    :ivar words: for the applicant, why so; ``words_zh`` the same in Chinese
-    :ivar rule: ``@id`` of the rule; None where none spoke
-    :ivar basis: the agreement or regulation behind it 依据
-    :ivar conditions: what has to be met besides, where the outcome says so
-    """
-
-    outcome: str
-    local_type: str | None
-    words: str
-    words_zh: str
-    rule: str | None = None
-    basis: str | None = None
-    conditions: str | None = None
-    conditions_zh: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return dict(vars(self))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from formats.identifiers import BadIdentifier, LicenceIdentifier
 from policies.presenting import matters
-from policies.recognition import OUTCOMES, OWN_REGION, SEALED_DOCUMENT, Recognition
+from policies.recognised import OUTCOMES, OWN_REGION, SEALED_DOCUMENT, Recognition
 from verify.answer import Part
 from verify.reasons import Reason, reason
 from verify.schemas import VerificationContext
@@ -35,7 +35,7 @@ class ForMatter:
 def judge(context: VerificationContext, type_code: str, regions: Iterable[str]) -> ForMatter:
     """Ask the rules for every region that vouches for the document; the strictest answer counts.
 
-    :param type_code: of the licence, or :data:`policies.recognition.SEALED_DOCUMENT`
+    :param type_code: of the licence, or :data:`policies.recognised.SEALED_DOCUMENT`
     :param regions: of the services that lead to a trusted list; "" where only a plain anchor vouches
     """
     matter, rules = context.matter, context.recognition

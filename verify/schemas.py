@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from formats.dates import shown_time
 from formats.statuslist import StatusRef as StatusRef
 from policies import verification as policy_files
-from policies.recognition import Recognition as Recognition
+from policies.recognised import Recognition as Recognition
 from policies.verification import VerificationPolicy
 
 if TYPE_CHECKING:
