@@ -88,6 +88,21 @@ class SignatureOut(Open):
     recognition: dict[str, Any] | None = None
 
 
+class PresentationOut(Open):
+    """How a licence was presented, by whom and for what: on paper, on a phone or as a credential."""
+
+    kind: Literal["printed", "annotated", "shown", "credential"]
+    copy_id: str | None = Field(default=None, alias="copy")
+    shown_at: datetime | None = None
+    bearer: str | None = None
+    bearer_role: Literal["representative", "holder", "manager", "staff", "agent"] | None = None
+    matters: list[str] = []
+    purpose: str | None = None
+    purpose_until: datetime | None = None
+    purpose_matter: str | None = None
+    challenge: str | None = None
+
+
 class VerdictOut(Open):
     """A verdict, the same object as ``xinyin verify --json`` prints."""
 
@@ -98,6 +113,7 @@ class VerdictOut(Open):
     reasons: list[Reason]
     signatures: list[SignatureOut]
     licence: dict[str, Any] | None = None
+    presentation: PresentationOut | None = None
     trust: dict[str, Any]
     engine: dict[str, Any]
 

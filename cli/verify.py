@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +39,10 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="要核验的文件 / files to verify", metavar="FILE…")],
+    files: Annotated[
+        list[str],
+        typer.Argument(help="要核验的文件，或二维码内容 https://…/v#… / files, or what a code says", metavar="FILE|CODE…"),
+    ],
     trust: Annotated[
         list[Path] | None, typer.Option("--trust", help="信任列表或证书（PEM、DER、list.jws）/ anchors or a trust list")
     ] = None,
@@ -47,19 +52,23 @@ def verify(
     decide: Annotated[
         bool, typer.Option("--decide", help="退出码按结论：0 可采信 10 需核实 20 不采信 / exit by the answer")
     ] = False,
+    challenge: Annotated[
+        str | None, typer.Option("--challenge", help="请对方在手机上输入的口令 / digits that the holder was asked to type")
+    ] = None,
     report: Annotated[Report, typer.Option("--report", help="详细程度 / how much is said")] = Report.simple,
 ) -> int:
-    """核验文件：是否被改动、印章真伪与状态、证照状态 / verify documents.
+    """核验文件或二维码：是否被改动、印章真伪与状态、证照状态 / verify documents and codes.
 
     退出码 / exit status: 0 TOTAL-PASSED, 10 INDETERMINATE, 20 TOTAL-FAILED, 30 无签章 no signature, 40 无法读取 unreadable.
     """
     moment = parse_time(at) if at else None
-    documents = [(path, read_file(path)) for path in files]
+    documents = [(Path(one).name, read_file(Path(one))) for one in files if not _is_code(one)]
     from verify.schemas import exit_status
     from verify.worker import verify_many
 
-    named = [(path.name, data) for path, data in documents]
-    verdicts = verify_many(named, lambda: _context(trust or [], pin or [], moment, offline))
+    prepare = cache(lambda: replace(_context(trust or [], pin or [], moment, offline), challenge=challenge))
+    judged = iter(verify_many(documents, prepare) if documents else [])
+    verdicts = [_code(one, prepare()) if _is_code(one) else next(judged) for one in files]
 
     def human(console: Console) -> None:
         for verdict in verdicts:
@@ -68,6 +77,17 @@ def verify(
     shown: Any = [_as_report(v, report) for v in verdicts]
     emit(shown if len(shown) > 1 else shown[0], human)
     return exit_status(verdicts, decide=decide)
+
+
+def _is_code(argument: str) -> bool:
+    """Whether an argument is what a scanner read and not the name of a file."""
+    return argument.startswith(("https://", "http://")) and "/v#" in argument
+
+
+def _code(text: str, context: VerificationContext) -> dict[str, Any]:
+    from verify.code import verify_code
+
+    return verify_code(text, context=context)
 
 
 def parse_time(value: str) -> datetime:
@@ -169,6 +189,9 @@ def draw(console: Console, verdict: dict[str, Any], *, detailed: bool = False) -
             colour, mark = _STATE[part["state"]]
             label = {"zh": zh, "en": en}.get(STATE.lang, zh)
             parts.add_row(f"[{colour}]{mark}[/] [dim]{label}[/]", escape(sentence(part["message_zh"], part["message"])))
+    for zh, en, value in _presented(verdict.get("presentation")):
+        label = {"zh": zh, "en": en}.get(STATE.lang, zh)
+        parts.add_row(f"  [dim]{label}[/]", escape(value))
     said = {answer[key]["message"] for key, _, _ in _PARTS}
     for reason in (r for r in verdict["reasons"] if r["message"] not in said):
         parts.add_row("[dim]  ·[/]", escape(sentence(reason["message_zh"], reason["message"])))
@@ -181,6 +204,25 @@ def draw(console: Console, verdict: dict[str, Any], *, detailed: bool = False) -
             console.print()
             print_members(console, _for_people(signature), 1)
     console.print()
+
+
+_ROLES = {
+    "representative": ("法定代表人", "legal representative"),
+    "holder": ("持证人", "holder"),
+    "manager": ("证照管理员", "manager"),
+    "staff": ("办事人", "staff"),
+    "agent": ("代办人", "agent"),
+}
+
+
+def _presented(block: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Who shows it and what for: (label, label in English, value)."""
+    if not block:
+        return []
+    role = _ROLES.get(block["bearer_role"] or "")
+    bearer = " ".join(filter(None, [block["bearer"], sentence(*role) if role else None]))
+    rows = [("出示人", "bearer", bearer), ("用途", "purpose", block["purpose"]), ("用途至", "until", block["purpose_until"])]
+    return [(zh, en, value) for zh, en, value in rows if value]
 
 
 def _for_people(signature: dict[str, Any]) -> dict[str, Any]:

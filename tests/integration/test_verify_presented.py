@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from tests.presented_world import DAY, HOST, IDENTIFIER, Counter, Phone, Region, decision, found, now, printed
 from verify.schemas import StatusRef
 
@@ -144,3 +147,21 @@ def test_a_key_listed_for_something_else_vouches_for_nothing(region: Region) -> 
     swapped = Region(region.region)
     swapped.credentials = region.issuer
     assert decision(counter.scan(Phone(swapped).show())) != "accept"
+
+
+def test_the_command_line_verifies_what_a_scanner_read(
+    region: Region, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "list.jws"
+    listed.write_text(region.trust_list(), "ascii")
+    staff = Phone(region, role="staff", bearer="样本 王店员", matters=("tax-registration",))
+    trust = ["--trust", str(listed), "--pin", region.list_key.public_key.fingerprint, "--offline", "--decide"]
+    codes = [staff.show(challenge="4711"), printed(region)]
+    assert main(["--home", str(tmp_path), "--json", "verify", *codes, *trust, "--challenge", "4711"]) == 10
+    shown, paper = json.loads(capsys.readouterr().out)
+    assert (shown["presentation"]["bearer"], shown["answer"]["document"]["state"]) == ("样本 王店员", "ok")
+    assert (paper["presentation"]["kind"], paper["licence"]["status"]) == ("printed", "unknown")
+    assert main(["--home", str(tmp_path), "verify", staff.show(), *trust, "--challenge", "4711"]) == 20
+    said = capsys.readouterr().out
+    assert "王店员" in said
+    assert "口令" in said
