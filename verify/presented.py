@@ -20,6 +20,7 @@ from formats.dates import BEIJING
 from formats.statuslist import StatusRef
 from policies.presenting import matters
 from verify import recognition
+from verify.age import spoken
 from verify.annotated import Annotation
 from verify.answer import Part
 from verify.presented_reasons import STEPS
@@ -48,8 +49,8 @@ class Presented:
     :ivar signed_by: whether a key made the issuer's signature
     :ivar kid: which key the issuer's signature names, as :func:`formats.codes.key_id` or as the header has it
     :ivar host: where it leads or comes from; None where it does not say
-    :ivar expires: of the licence, or for ``copy`` of the copy, which lives for weeks
-    :ivar copy: whether it is a copy with a state of its own, besides the licence's
+    :ivar expires: of the licence, or for ``copy`` of the copy
+    :ivar copy: whether it is a copy on a phone, which lives for weeks
     :ivar presentation: the block of that name in the verdict
     """
 
@@ -72,6 +73,11 @@ class Presented:
     status: StatusRef | None = None
     copy: bool = False
     sample: bool = False
+
+    @property
+    def own_place(self) -> bool:
+        """Whether its place in the status list is its own: of a copy on a phone, or one made for a purpose."""
+        return self.copy or self.presentation["kind"] == "annotated"
 
 
 @dataclass
@@ -169,13 +175,14 @@ def in_force(
     now = context.time()
     known = context.licences.status(shown.identifier, now) if context.licences is not None else None
     token = _token(shown, service, context, now)
-    _judge_state(shown, known, token, now, findings)
+    region = service.region if service else "?"
+    _judge_state(shown, known, token, region, now, findings)
     status = "unknown"
     if known is not None and known.status != "in-force":
         status = known.status
     elif token is not None:
         status = token.status
-    elif known is not None and not (shown.copy and shown.status):
+    elif known is not None and not (shown.own_place and shown.status):
         status = known.status
     return {
         "identifier": shown.identifier,
@@ -206,14 +213,16 @@ def _token(shown: Presented, service: TrustedService | None, context: Verificati
 
 
 def _judge_state(
-    shown: Presented, known: LicenceStatus | None, token: TokenState | None, now: datetime, findings: Findings
+    shown: Presented, known: LicenceStatus | None, token: TokenState | None, region: str, now: datetime, findings: Findings
 ) -> None:
     if known is not None and known.status in _REGISTER:
         code, state = _REGISTER[known.status]
         word = known.state_zh or known.status
         findings.add("licence", state, code, id=shown.identifier, state=word, since=rfc3339(known.since) or "?")
+    as_of = rfc3339(token.as_of) if token else None
     if token is not None and token.status in _LISTED:
-        findings.add("licence", _LISTED[token.status], f"status-{token.status}", as_of=rfc3339(token.as_of))
+        code = f"{'status' if shown.own_place else 'licence-listed'}-{token.status}"
+        findings.add("licence", _LISTED[token.status], code, id=shown.identifier, region=region, as_of=as_of)
     if shown.expires is not None and shown.expires < now:
         code = "copy-expired" if shown.copy else "licence-expired"
         end = rfc3339(shown.expires)
@@ -221,21 +230,24 @@ def _judge_state(
     if findings.parts["licence"]:
         return
     if token is not None and token.stale:
-        findings.add("licence", "doubt", "status-stale", as_of=rfc3339(token.as_of))
-    elif token is None and (known is None or (shown.copy and shown.status is not None)):
+        age, age_zh = spoken(token.as_of, now)
+        values = {"id": shown.identifier, "region": region, "as_of": as_of, "age": age, "age_zh": age_zh}
+        findings.add("licence", "doubt", "licence-status-stale", **values)
+    elif token is None and (known is None or (shown.own_place and shown.status is not None)):
         findings.add("licence", "doubt", "status-unknown")
     else:
-        findings.note("licence", _is_in_force(shown.identifier, token))
+        findings.note("licence", _is_in_force(shown.identifier, token, region, now))
 
 
-def _is_in_force(identifier: str, token: TokenState | None) -> Part:
+def _is_in_force(identifier: str, token: TokenState | None, region: str, now: datetime) -> Part:
+    """In force; where another region's list says so, how old its word is."""
     if token is None or token.fetched is None:
         return Part("ok", f"The licence {identifier} is in force.", f"证照 {identifier} 有效。")
-    as_of = rfc3339(token.as_of)
+    (age, age_zh), as_of = spoken(token.as_of, now), rfc3339(token.as_of)
     return Part(
         "ok",
-        f"The licence {identifier} is in force, says its issuer's list of {as_of}.",
-        f"证照 {identifier} 有效（依据签发地区 {as_of} 的状态列表）。",
+        f"The licence {identifier} is in force. So says the status list of region {region}, {age} old ({as_of}).",
+        f"证照 {identifier} 有效。依据区域 {region} 的状态列表，距今{age_zh}（{as_of}）。",
     )
 
 

@@ -79,10 +79,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "The licence was changed since: this is the old one (issuer's list of {as_of}).",
         "证照已变更，此为旧版（依据签发地区 {as_of} 的状态列表）。",
     ),
-    "status-stale": (
-        "When last heard of, on {as_of}, it was in force; what is held here is older than the issuer wants it used.",
-        "据 {as_of} 的状态列表当时有效；但该列表已超过签发地区规定的使用期限。",
-    ),
     "status-unknown": (
         "Whether it is in force today could not be found out here; ask the issuer.",
         "无法在此查明今天是否有效；请向颁发机构核实。",
@@ -163,7 +159,7 @@ STEPS: dict[str, tuple[str, str]] = {
         "Have the holder open the licence on the phone once with network, which renews it, and show it again.",
         "请持证人在联网状态下打开手机证照完成更新，然后重新出示。",
     ),
-    "status-stale": (
+    "licence-status-stale": (
         "Verify again when connected, or have the issuing authority confirm the licence.",
         "请在联网后重新核验，或向颁发机构核实该证照。",
     ),

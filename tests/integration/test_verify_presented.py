@@ -32,6 +32,7 @@ def test_a_phones_code_is_accepted_with_what_the_counter_holds_and_says_how_old_
     assert verdict["licence"]["identifier"] == IDENTIFIER
     assert verdict["licence"]["as_of"] == f"{now() - region.list_age:%Y-%m-%dT%H}" + verdict["licence"]["as_of"][13:]
     assert verdict["licence"]["as_of"] in verdict["answer"]["licence"]["message_zh"]
+    assert "距今5 小时" in verdict["answer"]["licence"]["message_zh"]
     assert verdict["signatures"][0]["format"] == "SHOWN-CODE"
     assert verdict["signatures"][0]["recognition"]["region"] == "310000"
     assert "姓名" in verdict["answer"]["next_step_zh"]
@@ -73,10 +74,12 @@ def test_an_annotated_copy_counts_until_its_date_and_for_its_matter(region: Regi
 def test_what_the_status_list_says_of_a_copy_counts(region: Region, value: int, outcome: str, code: str) -> None:
     region.states = {7: value, 8: 0}
     counter = Counter(region)
-    for text in (Phone(region).show(), printed(region)):
+    copy = {"copy_id": "c", "purpose": "开户", "purpose_until": now() + DAY}
+    of_the_licence = code.replace("status-", "licence-listed-")
+    for text, said in ((Phone(region).show(), code), (printed(region, **copy), code), (printed(region), of_the_licence)):
         verdict = counter.scan(text)
         assert decision(verdict) == outcome
-        assert code in found(verdict)
+        assert said in found(verdict)
         assert verdict["verdict"] == "TOTAL-PASSED"
     assert decision(counter.scan(Phone(region, status=region.place(8)).show())) == "accept"
 
@@ -84,7 +87,7 @@ def test_what_the_status_list_says_of_a_copy_counts(region: Region, value: int, 
 def test_a_list_past_its_date_is_told_apart_from_none(region: Region) -> None:
     region.list_age = 3 * DAY
     stale = Counter(region).scan(Phone(region).show())
-    assert (decision(stale), stale["licence"]["stale"], "status-stale" in found(stale)) == ("check", True, True)
+    assert (decision(stale), stale["licence"]["stale"], "licence-status-stale" in found(stale)) == ("check", True, True)
     assert stale["licence"]["as_of"] in stale["answer"]["licence"]["message"]
     none = Counter(region, holds=False).scan(Phone(region).show())
     assert (decision(none), none["licence"]["status"], "status-unknown" in found(none)) == ("check", "unknown", True)
