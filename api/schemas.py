@@ -312,3 +312,10 @@ class KeySetOut(BaseModel):
     """A JWK set (RFC 7517 §5)."""
 
     keys: list[dict[str, Any]]
+
+
+class CredentialIssuerOut(BaseModel):
+    """JWT VC issuer metadata (SD-JWT VC)."""
+
+    issuer: str
+    jwks: KeySetOut

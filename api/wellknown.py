@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from api import metrics
 from api.auth import node_of
-from api.schemas import Health, KeySetOut
+from api.schemas import CredentialIssuerOut, Health, KeySetOut
 from crypto.errors import BadInput, NotFound, TooManyRequests, XinyinError
 from formats.statuslist import MEDIA_TYPE_CWT, MEDIA_TYPE_JWT
 from licences.statuslists import TTL
@@ -94,6 +94,20 @@ def receipt_keys(request: Request) -> Response:
     """Public halves of the receipt keys: that which signs, the next one, and those that signed before."""
     keys = [public_jwk(key) for key in node_of(request).receipt_keys()]
     return JSONResponse({"keys": keys}, media_type="application/jwk-set+json", headers={"Cache-Control": "public, max-age=300"})
+
+
+@router.get(
+    "/.well-known/jwt-vc-issuer",
+    operation_id="credential_issuer",
+    response_model=CredentialIssuerOut,
+    summary="Who issues credentials on phones, and with which keys (SD-JWT VC, JWT VC issuer metadata)",
+)
+def credential_issuer(request: Request) -> Response:
+    """`iss` of our SD-JWT VCs and the keys that sign them; `kid` is the SHA-256 of the key's SubjectPublicKeyInfo."""
+    node = node_of(request)
+    keys = [public_jwk(key) for key in node.credential_keys()]
+    body = {"issuer": node.config.base_url, "jwks": {"keys": keys}}
+    return JSONResponse(body, headers={"Cache-Control": "public, max-age=300", "Access-Control-Allow-Origin": "*"})
 
 
 @router.get(

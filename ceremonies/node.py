@@ -22,6 +22,7 @@ from hsm.errors import NoSuchGeneration
 from hsm.schemas import KeyPurpose
 from people.errors import NoSuchDepartment
 from people.schemas import Actor, local_operator
+from policies import presenting
 from policies.authorise import Authoriser
 from policies.matters import Matters
 from store.audit import AuditLog, CheckpointKey
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from formats.x509 import Certificate
     from hsm.schemas import Generation
     from hsm.service import KeyService
+    from licences.copies import CopyService
+    from licences.copybook import CopyBook
+    from licences.grants import GrantService
     from licences.service import LicenceService
     from licences.statuslists import StatusListPublisher, StatusLists
     from people.approvals import ApprovalService
@@ -234,9 +238,10 @@ class Node:
 
     @cached_property
     def licences(self) -> LicenceService:
+        from licences.copybook import CopyBook
         from licences.service import LicenceService
 
-        return LicenceService(
+        made = LicenceService(
             self.db,
             self.keys,
             self.seals,
@@ -247,6 +252,8 @@ class Node:
             self.region,
             person_key=self.citizens.person_key,
         )
+        made.followers.append(CopyBook(self.audit, self.outbox, made.statuses).follow)
+        return made
 
     @property
     def status_lists(self) -> StatusLists:
@@ -264,6 +271,49 @@ class Node:
         """The active status-list key."""
         generation = self.keys.active_for(KeyPurpose.status_list)
         return self.keys.signer(generation.id, "status-list")
+
+    @cached_property
+    def copy_book(self) -> CopyBook:
+        """How copies on phones end, for whatever makes them end."""
+        from licences.copybook import CopyBook
+
+        return CopyBook(self.audit, self.outbox, self.licences.statuses)
+
+    @cached_property
+    def grants(self) -> GrantService:
+        """Whom holders authorise to use their licences 授权."""
+        from licences.grants import GrantService
+
+        return GrantService(
+            self.db,
+            self.audit,
+            self.authoriser,
+            self.licences,
+            self.copy_book,
+            self.region,
+            person_key=self.citizens.person_key,
+            matters=lambda: presenting.matters(self.home),
+        )
+
+    @cached_property
+    def copies(self) -> CopyService:
+        """Licences on phones."""
+        from licences.copies import CopyService
+
+        return CopyService(
+            self.db,
+            self.keys,
+            self.intents,
+            self.audit,
+            self.blobs,
+            self.authoriser,
+            self.licences,
+            self.grants,
+            self.copy_book,
+            self.region,
+            issuer=self.credential_issuer,
+            base_url=self.config.base_url,
+        )
 
     @cached_property
     def tracer(self) -> Tracer:
@@ -485,6 +535,10 @@ class Node:
         """
         return self.keys.active_for(KeyPurpose.credential_issuer, Suite.P256)
 
+    def credential_keys(self) -> list[PublicKey]:
+        """Every key whose credentials are to be believed, newest first; one that is in other hands is not."""
+        return self._believed(KeyPurpose.credential_issuer)
+
     def receipt_signer(self) -> Signer:
         """The active receipt key, which signs notices to other systems."""
         generation = self.keys.active_for(KeyPurpose.receipt)
@@ -494,8 +548,11 @@ class Node:
         """Every key whose notices are to be believed, newest first: the next one is announced before it signs, one that is in
         other hands is not believed any more.
         """
+        return self._believed(KeyPurpose.receipt)
+
+    def _believed(self, purpose: KeyPurpose) -> list[PublicKey]:
         believed, lost = ("staged", "active", "draining", "retired"), self.rotation.compromised()
-        generations = [g for role in self.keys.roles(KeyPurpose.receipt, Suite.P256) for g in self.keys.generations(role.id)]
+        generations = [g for role in self.keys.roles(purpose, Suite.P256) for g in self.keys.generations(role.id)]
         return [g.public_key for g in reversed(generations) if g.status in believed and g.id not in lost]
 
     def settle(self) -> None:

@@ -170,3 +170,35 @@ def _day(value: str | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         return parse_time(value)
+
+
+@app.command("copies")
+def copies(licence: Id) -> None:
+    """手机上的副本 / the copies on phones, of every version."""
+    with opened() as (node, actor):
+        found = node.copies.inspect(actor, licence)
+    columns = (
+        ("id", "副本", "Copy"),
+        ("role_zh", "身份", "Role"),
+        ("bearer", "持有人", "Bearer"),
+        ("state_zh", "状态", "State"),
+        ("issued_at", "下载时间", "Downloaded"),
+        ("expires_at", "有效期至", "Until"),
+    )
+    emit_list(found, columns)
+
+
+@app.command("grants")
+def grants(licence: Id) -> None:
+    """使用授权 / who is authorised to use it."""
+    with opened() as (node, actor):
+        found = node.grants.inspect(actor, licence)
+    columns = (
+        ("id", "授权", "Authorisation"),
+        ("kind_zh", "类别", "Kind"),
+        ("name", "被授权人", "To"),
+        ("status_zh", "状态", "State"),
+        ("until", "有效期至", "Until"),
+        ("given_by", "授权人", "From"),
+    )
+    emit_list(found, columns)

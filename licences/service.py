@@ -637,6 +637,13 @@ class LicenceService:
         with self.db.read() as session:
             return persons.of_licence(session, row.id)
 
+    def row(self, licence_id: str, actor: Actor | None = None) -> LicenceRow:
+        """The row of a licence, by its ID or identifier, for the rest of this room.
+
+        :raises NoSuchLicence: none, or none that ``actor`` may know of
+        """
+        return self._licence(licence_id, actor)
+
     # -- inside -----------------------------------------------------------------------------------------------------------
 
     def _sees(self, actor: Actor, row: LicenceRow) -> bool:

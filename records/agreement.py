@@ -20,7 +20,9 @@ from ca.models import CertificateRow
 from crypto.keys import PublicKey
 from formats.auditlog import Finding
 from hsm.models import KeyGenerationRow
+from licences.holding_models import CopyRow, GrantRow
 from licences.models import LicenceRow
+from licences.standing import person_mark
 from people.models import AccountRow
 from seals.models import ApplicationRow, ImpressionRow, SealRow
 from store.audit import Entry, read_entry
@@ -333,6 +335,41 @@ def _licence_told(leaf: Entry) -> Values:
     return told | {"impression_id": leaf.subject["impression"], "replaces": leaf.subject.get("replaces")}
 
 
+def _grant_told(leaf: Entry) -> Values:
+    if leaf.kind == "grant.withdrawn":
+        return {"status": "withdrawn", "withdrawn_why": leaf.data["why"]}
+    said = leaf.data
+    told = {key: said[key] for key in ("kind", "matters", "basis", "person")}
+    told |= {
+        "until": datetime.fromisoformat(said["until"]),
+        "licence_id": leaf.subject["licence"],
+        "parent": leaf.subject.get("parent"),
+    }
+    return told | {"actor": leaf.actor, "status": "active"}
+
+
+def _grant_seen(row: GrantRow) -> Values:
+    return _columns(row) | {"status": "withdrawn" if row.withdrawn_at else "active", "person": person_mark(row.id, row.person)}
+
+
+def _copy_told(leaf: Entry) -> Values:
+    said = leaf.data
+    if leaf.kind == "copy.ended":
+        return {"status": said["status"]}
+    told = {"phone": said["phone"], "role": said["role"], "person": said["person"]}
+    told |= {"status_index": said["index"], "status": "active"}
+    told |= {
+        "expires_at": datetime.fromisoformat(said["expires"]),
+        "generation_id": said["generation"],
+        "intent_id": said["intent"],
+    }
+    return told | {"licence_id": leaf.subject["licence"], "grant_id": leaf.subject.get("grant"), "citizen": leaf.actor}
+
+
+def _copy_seen(row: CopyRow) -> Values:
+    return _columns(row) | {"person": person_mark(row.id, row.person)}
+
+
 def _columns(row: Any) -> dict[str, Any]:
     return {attribute.key: getattr(row, attribute.key) for attribute in sa.inspect(row).mapper.column_attrs}
 
@@ -414,6 +451,24 @@ TABLES = (
         frozenset(),
         _licence_told,
         _columns,
+    ),
+    Kept(
+        "grant",
+        "使用授权",
+        GrantRow,
+        frozenset({"grant.given"}),
+        frozenset({"grant.withdrawn"}),
+        _grant_told,
+        _grant_seen,
+    ),
+    Kept(
+        "copy",
+        "手机副本",
+        CopyRow,
+        frozenset({"copy.issued"}),
+        frozenset({"copy.renewed", "copy.ended"}),
+        _copy_told,
+        _copy_seen,
     ),
 )
 """Every table that is compared; their names are those by which leaves speak of its rows."""

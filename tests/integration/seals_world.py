@@ -61,7 +61,7 @@ class RecordingKeys(SoftwareKeys):
     def signer(self, generation_id: str, use: Any) -> Signer:
         inner = super().signer(generation_id, use)
         purpose = self.roles[self.generations[generation_id].role_id].purpose
-        if purpose not in ("seal_holder", "licence_issuer"):
+        if purpose not in ("seal_holder", "licence_issuer", "credential_issuer"):
             return inner
         assert isinstance(use, Attempt), "a key that seals or issues was asked to sign without an attempt"
         return RecordedSigner(self.db, inner, generation_id, use)
