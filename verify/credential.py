@@ -6,11 +6,13 @@ licence's own fields are disclosed one by one. Only what was disclosed is in the
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from crypto.errors import XinyinError
+from crypto.keys import PublicKey
 from formats import sdjwt
 from formats.statuslist import StatusRef, ref_from_json
 from verify import presented
@@ -81,7 +83,7 @@ def _presented(found: sdjwt.SdJwt, vct: str) -> Presented:
     return Presented(
         format="SD-JWT",
         service=ServiceType.CREDENTIAL_ISSUER,
-        signed_by=lambda key: found.issuer([key]) is not None,
+        signed_by=lambda key: _may_have_signed(found, key) and found.issuer([key]) is not None,
         names_key=lambda key: found.header.get("kid") == key.fingerprint,
         kid=str(found.header.get("kid", ""))[:128],
         host=_host(issuer),
@@ -109,6 +111,12 @@ def _presented(found: sdjwt.SdJwt, vct: str) -> Presented:
         copy=True,
         sample=found.payload.get("sample") is True,
     )
+
+
+def _may_have_signed(found: sdjwt.SdJwt, key: PublicKey) -> bool:
+    """Whether a key is worth trying: a credential of ours names its key by fingerprint, others name theirs as they like."""
+    kid = found.header.get("kid")
+    return not (isinstance(kid, str) and re.fullmatch(r"[0-9a-f]{64}", kid)) or kid == key.fingerprint
 
 
 def _host(issuer: str) -> str:
