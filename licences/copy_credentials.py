@@ -109,6 +109,7 @@ def always_shown(order: CredentialOrder) -> dict[str, Any]:
         "exp": int(order.expires.timestamp()),
         "status": statuslist.ref_to_json(order.status),
         "licence_identifier": licence.identifier,
+        "licence_type": licence_type(licence.type_id).name,
         "issuing_authority": licence.issuer_name,
         "issuing_authority_code": LicenceIdentifier.parse(licence.identifier).issuer_code,
         "issuing_region": order.region,
