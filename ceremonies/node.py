@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from people.service import AccountService
     from policies.recognition import RegionRecognition
     from records.delivery import Courier
+    from records.enquiries import EnquiryService
     from records.peers import PeerMail
     from records.provisional import Provisionals
     from records.receipts import Receipts
@@ -388,7 +389,22 @@ class Node:
             tls=config.tls(),
         )
         mail.handlers["use"] = self.uses.handle
+        mail.handlers["enquiry"] = lambda message: self.enquiries.asked(message)
+        mail.handlers["enquiry-answer"] = lambda message: self.enquiries.returned(message)
         return mail
+
+    @cached_property
+    def enquiries(self) -> EnquiryService:
+        """Questions about licences, to other regions and from them, answered under seal."""
+        from records.enquiries import EnquiryService
+        from verify.worker import verify_many
+
+        def verify(letter: bytes) -> dict[str, Any]:
+            return verify_many([("letter.pdf", letter)], self.verification_context)[0]
+
+        return EnquiryService(
+            self.peer_mail, self.licences, self.seals, self.accounts, verify=verify, name=self.name, home=self.home
+        )
 
     @cached_property
     def courier(self) -> Courier:

@@ -41,3 +41,4 @@ APPROVALS_NEEDED: int = max(2, _DATA["approvals"]["needed"])
 """Officers who must approve; a smaller number in the file counts as two."""
 APPROVAL_HOURS: int = _DATA["approvals"]["hours"]
 APPROVAL_LONGEST_HOURS: int = _DATA["approvals"]["longest_hours"]
+ENQUIRY_ANSWER = timedelta(hours=_DATA["enquiries"]["answer_hours"])

@@ -173,8 +173,7 @@ class SealService(Impressions):
 
         def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
             assert outcome.blob is not None
-            row = self.record(session, use, attempt, outcome.value, source=document, document_sha256=outcome.blob)
-            self._audit_impression(session, use, row)
+            row = self.record_use(session, use, attempt, outcome.value, source=document, document_sha256=outcome.blob)
             if use.application is not None:
                 self._take(session, bound, use, row)
             return impression_json(row)
@@ -294,6 +293,21 @@ class SealService(Impressions):
         }
         session.connection().execute(_NEW_IMPRESSION, row)
         return ImpressionRow(**row)
+
+    def record_use(
+        self,
+        session: Session,
+        use: SealUse,
+        attempt: Attempt,
+        sealed: SealedPdf,
+        *,
+        source: bytes,
+        document_sha256: str,
+    ) -> ImpressionRow:
+        """:meth:`record`, with the leaf that a seal was applied: for rooms whose own leaf does not say so."""
+        row = self.record(session, use, attempt, sealed, source=source, document_sha256=document_sha256)
+        self._audit_impression(session, use, row)
+        return row
 
     def _take(self, session: Session, bound: Bound | None, use: SealUse, row: ImpressionRow) -> None:
         """Mark the document of the application as sealed; what it replaces ends with the last one, in the same transaction."""

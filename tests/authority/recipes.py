@@ -32,6 +32,7 @@ NAMES: dict[str, Callable[[World], str]] = {
     "department_id": lambda w: w.department,
     "delegation_id": lambda w: w.delegation(),
     "code": lambda w: w.track_code,
+    "enquiry_id": lambda w: w.enquiry(),
     "lang": lambda w: "en",
     "how": lambda w: "on",
     "ca": lambda w: w.node.ca.authorities()[0].name,
@@ -222,6 +223,10 @@ RECIPES: dict[str, Recipe] = {
     "POST /signin": _sign_in,
     "POST /signout": lambda w: Ask(),
     "POST /oauth/token": lambda w: Ask(data={"grant_type": "client_credentials"}),
+    # between regions
+    "POST /api/v1/enquiries": lambda w: Ask(json={"region": w.neighbour, "identifier": w.enquired}),
+    "POST /api/v1/enquiries/{enquiry_id}/answer": lambda w: Ask({"enquiry_id": w.enquiry()}, json={}),
+    "GET /api/v1/enquiries/{enquiry_id}/letter": lambda w: Ask({"enquiry_id": w.answered_enquiry}),
     "POST /api/v1/peer-messages": lambda w: Ask(content=b"no message", headers={"Content-Type": "application/jose"}),
     # desk
     "POST /desk/seal": lambda w: Ask(files=PDF, data={"seal": w.seal, **PLACE, "suite": "p256"}),
