@@ -34,6 +34,7 @@ PLACES = (
     Place("verify", "/verify"),
     Place("desk", "/desk", ("application.list",), _DESK),
     Place("register", "/register", ("impression.list",), _DESK | {"auditor"}),
+    Place("enquiries", "/enquiries", ("enquiry.list",), frozenset({"window_clerk", "licensing_clerk", "auditor"})),
     Place("officer", "/officer", ("key.list",), frozenset({"officer"})),
     Place("approvals", "/officer/approvals", ("approval.list",), frozenset({"officer", "administrator"})),
     Place("audit", "/audit", ("audit.read",)),

@@ -224,8 +224,11 @@ RECIPES: dict[str, Recipe] = {
     "POST /signout": lambda w: Ask(),
     "POST /oauth/token": lambda w: Ask(data={"grant_type": "client_credentials"}),
     # between regions
-    "POST /api/v1/enquiries": lambda w: Ask(json={"region": w.neighbour, "identifier": w.enquired}),
+    "POST /api/v1/enquiries": lambda w: Ask(json={"region": w.neighbour.region, "identifier": w.neighbour.licence}),
     "POST /api/v1/enquiries/{enquiry_id}/answer": lambda w: Ask({"enquiry_id": w.enquiry()}, json={}),
+    "POST /enquiries": lambda w: Ask(data={"region": w.neighbour.region, "identifier": w.neighbour.licence}),
+    "POST /enquiries/{enquiry_id}/answer": lambda w: Ask({"enquiry_id": w.enquiry()}, data={"do": "answer"}),
+    "GET /enquiries/{enquiry_id}/letter.pdf": lambda w: Ask({"enquiry_id": w.answered_enquiry}),
     "GET /api/v1/enquiries/{enquiry_id}/letter": lambda w: Ask({"enquiry_id": w.answered_enquiry}),
     "POST /api/v1/peer-messages": lambda w: Ask(content=b"no message", headers={"Content-Type": "application/jose"}),
     # desk

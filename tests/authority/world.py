@@ -22,10 +22,6 @@ from api.app import create_app
 from api.sessions import COOKIE, Session
 from ceremonies.node import Node
 from ceremonies.sample import APPROVER, REGISTRAR, sample_uscc
-from crypto.keys import SoftwareKey
-from crypto.suites import Suite
-from formats import jose
-from formats.identifiers import LicenceIdentifier
 from formats.x509 import to_pem
 from hsm.schemas import KeyPurpose
 from people.models import IdentityRow, PasskeyRow, SessionRow
@@ -34,10 +30,8 @@ from seals.placement import Placement
 from seals.workflow.drafts import NewDocument
 from store.db import utc_now
 from store.ids import new_id
+from tests.neighbour import Neighbour
 from tests.node_home import EXAMPLES
-from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
-from verify.trust import ServiceType, TrustedService
 
 APPROVAL = (EXAMPLES / "approval.pdf").read_bytes()
 LICENCE = json.loads((EXAMPLES / "licence.json").read_text("utf-8"))
@@ -93,7 +87,6 @@ class World:
         self.persona = "nobody"
         self._leaver: str | None = None
         self._sessions: dict[str, Session] = {}
-        self.neighbours_key: SoftwareKey
         self._listen()
         node.accounts.create("system", None, roles=["handler", "seal_keeper"], department=self.department, kind="system")
         elsewhere = node.accounts.create_department("云江市气象局", uscc="11310000MB0X799990")
@@ -323,34 +316,13 @@ class World:
     # -- other regions --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def neighbour(self) -> str:
+    def neighbour(self) -> Neighbour:
         """A region whose trust list is imported; the tests hold its keys."""
-        self.neighbours_key = SoftwareKey.generate(Suite.P256)
-        jwk = public_jwk(self.neighbours_key.public_key)
-        service = TrustedService(ServiceType.RECEIPT, "样本 回执", "330000", jwk=jwk)
-        now = utc_now()
-        entities = [TrustedEntity("样本机关", [service])]
-        content = ListContent("330000", "浙江省", 1, now, now + timedelta(days=30), entities, domains=("330000.localhost:1",))
-        data = sign_list(content, self.neighbours_key).encode()
-        self.node.trust.accept(data, pin=self.neighbours_key.public_key.fingerprint)
-        return "330000"
-
-    @cached_property
-    def enquired(self) -> str:
-        """The identifier of a licence that another region would have issued."""
-        kind, issuer = "11100000MB0143028R001", "11330000MB0X799990"
-        return str(LicenceIdentifier.build(type_code=kind, issuer_code=issuer, serial="1"))
+        return Neighbour(self.node)
 
     def enquiry(self) -> str:
         """A question of the neighbour about the licence, which waits for an answer."""
-        identifier = self.node.licences.show(self.node.actor(None), self.licence)["identifier"]
-        assert self.neighbour
-        number, now = new_id("enquiry"), int(utc_now().timestamp())
-        asked = {"reference": number, "identifier": identifier, "document_sha256": None, "matter": None, "salt": "0" * 32}
-        asked |= {"particulars": {}, "organ": "样本机关", "remark": None, "asked_at": now, "due_at": now + 3600}
-        claims = {"iss": self.neighbour, "aud": self.node.region, "iat": now, "jti": number, "kind": "enquiry", "body": asked}
-        self.node.peer_mail.receive(jose.sign({"typ": "peer-message+jws"}, claims, self.neighbours_key))
-        return str(self.node.enquiries.list(self.node.actor(None), direction="in", limit=1).items[0]["id"])
+        return self.neighbour.ask(self.node.licences.show(self.node.actor(None), self.licence)["identifier"])
 
     @cached_property
     def answered_enquiry(self) -> str:

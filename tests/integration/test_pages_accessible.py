@@ -13,6 +13,7 @@ from ceremonies import training
 from ceremonies.training import Cases
 from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
 from tests.documents import office_document
+from tests.neighbour import Neighbour
 from tests.node_home import EXAMPLES as EXAMPLES_FOLDER
 from tests.node_home import Service, founded_home, serving
 
@@ -43,6 +44,8 @@ EXAMPLES: dict[str, Concrete] = {
     "/desk/{application_id}": lambda service, cases: f"/desk/{cases.applications['waiting']}",
     "/desk/{application_id}/confirm": lambda service, cases: f"/desk/{cases.applications['returned']}/confirm?do=withdraw",
     "/desk/{application_id}/void/{n}": lambda service, cases: f"/desk/{cases.applications['mistaken']}/void/1",
+    "/enquiries/new": lambda service, cases: f"/enquiries/new?region={_neighbour(service).region}&document={'0' * 64}",
+    "/enquiries/{enquiry_id}": lambda service, cases: f"/enquiries/{_enquiry(service)}",
     "/officer/approvals/{approval_id}": lambda service, cases: _approval(service),
     "/officer/ceremonies/{ceremony_id}": lambda service, cases: f"/officer/ceremonies/{_drill(service)}",
     "/officer/compromise/{generation_id}": lambda service, cases: (
@@ -66,6 +69,7 @@ SEEN_BY: dict[str, str | None] = {
     "/desk": "handler",
     "/desk/{application_id}/void": "signer",
     "/t": None,
+    "/enquiries": "clerk",
     "/officer": "officer",
     "/people": "admin",
     "/phone": None,
@@ -81,6 +85,21 @@ def _result(service: Service, cases: Cases) -> str:
     data = (training.folder(service.node) / cases.licences["withdrawn"]).read_bytes()
     verdict = service.app.state.verifier.verify(data, name="licence.pdf")
     return f"/verify/{service.app.state.results.put(verdict, '2026-11-22T01:30:00Z')}"
+
+
+_NEIGHBOURS: dict[str, Neighbour] = {}
+
+
+def _neighbour(service: Service) -> Neighbour:
+    if service.url not in _NEIGHBOURS:
+        _NEIGHBOURS[service.url] = Neighbour(service.node)
+    return _NEIGHBOURS[service.url]
+
+
+def _enquiry(service: Service) -> str:
+    """A question of the neighbour that waits for the clerk, with particulars that do not agree."""
+    licence = service.node.licences.list(service.node.actor(None)).items[0]
+    return _neighbour(service).ask(licence["identifier"], particulars={"holder": "0" * 64}, matter="open-bank-account")
 
 
 def _draft(service: Service) -> str:
