@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import segno
+from PIL import Image, ImageFilter
 
 from cli.main import main
 from tests.presented_world import DAY, HOST, IDENTIFIER, Counter, Phone, Region, decision, found, now, printed
 from verify.schemas import StatusRef
+from verify.worker import IsolatedVerifier
 
 
 @pytest.fixture
@@ -168,3 +172,38 @@ def test_the_command_line_verifies_what_a_scanner_read(
     said = capsys.readouterr().out
     assert "王店员" in said
     assert "口令" in said
+
+
+def _frame(url: str, *, angle: float, blur: float) -> bytes:
+    """A camera's frame of 1280 × 960 with a phone's screen in it: the code 640 pixels wide, turned, blurred, grey around."""
+    drawn = io.BytesIO()
+    segno.make(url, error="l", micro=False).save(drawn, kind="png", scale=8, border=4)
+    code = Image.open(io.BytesIO(drawn.getvalue())).convert("L").resize((640, 640), Image.Resampling.LANCZOS)
+    frame = Image.new("L", (1280, 960), 90)
+    frame.paste(code, (320, 160))
+    frame = frame.rotate(angle, resample=Image.Resampling.BICUBIC, fillcolor=90).filter(ImageFilter.GaussianBlur(blur))
+    out = io.BytesIO()
+    frame.convert("RGB").save(out, "JPEG", quality=70)
+    return out.getvalue()
+
+
+def test_a_camera_sees_a_phones_code_in_the_confined_process_and_counts_it_once(region: Region) -> None:
+    """Status list, memory and digits are asked of the parent over the pipe; the process that looks at pictures has none."""
+    counter, isolated = Counter(region), IsolatedVerifier(1)
+    staff = Phone(region, role="staff", bearer="样本 王店员", matters=("open-bank-account", "tax-registration"))
+    try:
+        frame = _frame(staff.show(challenge="4711"), angle=7, blur=1.2)
+        context = counter.context(matter="tax-registration", challenge="4711", glance=True)
+        first = isolated.verify(frame, name="frame.jpg", context=context)
+        assert first["read_from"]["kind"] == "picture"
+        assert {part: first["answer"][part]["state"] for part in ("document", "seal", "licence")} == dict.fromkeys(
+            ("document", "seal", "licence"), "ok"
+        )
+        assert (first["presentation"]["bearer"], first["presentation"]["challenge"]) == ("样本 王店员", "4711")
+        assert "bearer-outside-matters" not in found(first)
+        again = isolated.verify(frame, name="frame.jpg", context=context)
+        assert "shown-seen-before" in found(again)
+        other = counter.context(matter="tax-registration", challenge="2718")
+        assert decision(isolated.verify(frame, name="frame.jpg", context=other)) == "refuse"
+    finally:
+        isolated.close()
