@@ -13,6 +13,7 @@ from api.limits import RateLimit
 from api.sessions import FORM_COOKIE
 from store.db import utc_now
 from tests.authority.world import APPROVAL, LICENCE, Ask, Recipe, Route, World
+from tests.soft_phone import identity_number
 
 NAMES: dict[str, Callable[[World], str]] = {
     "seal_id": lambda w: w.seal,
@@ -31,6 +32,8 @@ NAMES: dict[str, Callable[[World], str]] = {
     "account_id": lambda w: w.person,
     "department_id": lambda w: w.department,
     "delegation_id": lambda w: w.delegation(),
+    "copy_id": lambda w: w.copy(),
+    "grant_id": lambda w: w.grant(),
     "code": lambda w: w.track_code,
     "enquiry_id": lambda w: w.enquiry(),
     "lang": lambda w: "en",
@@ -75,6 +78,18 @@ def _sign_in(w: World) -> Ask:
 def _lent(w: World) -> dict[str, object]:
     until = (utc_now() + timedelta(days=20)).isoformat()
     return {"from_account": "signer", "to_account": w.person, "roles": ["signer_off"], "until": until}
+
+
+def _free(w: World) -> str:
+    """The holder's licence, on none of the holder's phones."""
+    w.node.copies.remove(w.citizen("holder"), w.copy())
+    return w.own_licence
+
+
+def _granted(w: World) -> dict[str, object]:
+    until = (utc_now() + timedelta(days=20)).isoformat()
+    someone = {"name": "样本 某某", "id_number": identity_number(903)}
+    return {"licence": w.own_licence, "kind": "staff", "matters": ["open-bank-account"], "until": until, **someone}
 
 
 def _checked(w: World) -> Ask:
@@ -196,6 +211,10 @@ RECIPES: dict[str, Recipe] = {
     "POST /api/v1/licences/{licence_id}/suspend": _licence(basis="因故"),
     "POST /api/v1/licences/{licence_id}/resume": _licence(basis="因故"),
     "POST /api/v1/licences/{licence_id}/revoke": _licence(kind="撤销", basis="因故"),
+    # licences in their holders' hands
+    "POST /api/v1/wallet/challenges": lambda w: Ask(json={}),
+    "POST /api/v1/wallet/copies": lambda w: Ask(json={"licence": _free(w), "device_name": "手机", "proof": w.proof()}),
+    "POST /api/v1/wallet/grants": lambda w: Ask(json=_granted(w)),
     # notices
     "POST /api/v1/subscriptions": lambda w: Ask(json={"url": "https://hooks.example.cn/xinyin", "department": w.uscc}),
     "POST /api/v1/subscriptions/{subscription_id}/end": lambda w: Ask({"subscription_id": w.subscription()}),

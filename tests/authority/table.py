@@ -99,7 +99,7 @@ def _cell(route: Route, persona: str, answer: object, asked: list[Asked]) -> Cel
     location: str = answer.headers.get("location", "")  # type: ignore[attr-defined]
     if status >= 500 and status != 503:
         raise Unsound(f"{route} by {persona}: {status} {answer.text[:500]}")  # type: ignore[attr-defined]
-    if status == 401 or (status == 303 and location.startswith("/signin")):
+    if status == 401 or (status == 303 and location.startswith(("/signin", "/phone/signin"))):
         return Cell("signin", "", status)
     if status == 404:
         return Cell("hidden", "", status)
@@ -162,7 +162,8 @@ _HEAD = (
     "",
     "✔ 可以 allowed · ✘ 被规则拒绝 refused by a rule · ∅ 如同不存在 hidden · – 须先登录 sign in first.",
     "",
-    "除“他部门人员”外，各角色均属于对象所在的部门；节点为非生产模式。规则的原意见 `xinyin policy list`，逐条说明见",
-    "`xinyin policy explain`。",
-    "All callers but the last belong to the department of the objects; the node is not in production mode.",
+    "除“他部门人员”外，各工作人员均属于对象所在的部门；证照属于“持证人”；节点为非生产模式。",
+    "规则的原意见 `xinyin policy list`，逐条说明见 `xinyin policy explain`。",
+    "All staff but “another department” belong to the department of the objects, the licence is the holder's; the node is",
+    "not in production mode.",
 )

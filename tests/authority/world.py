@@ -19,12 +19,14 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.sessions import COOKIE, Session
+from api.sessions import CITIZEN_COOKIE, COOKIE, CitizenBrowser, Session
 from ceremonies.node import Node
 from ceremonies.sample import APPROVER, REGISTRAR, sample_uscc
 from formats.x509 import to_pem
 from hsm.schemas import KeyPurpose
+from people.citizens import Statement
 from people.models import IdentityRow, PasskeyRow, SessionRow
+from people.schemas import Citizen
 from policies.authorise import Decision
 from seals.placement import Placement
 from seals.workflow.drafts import NewDocument
@@ -32,6 +34,7 @@ from store.db import utc_now
 from store.ids import new_id
 from tests.neighbour import Neighbour
 from tests.node_home import EXAMPLES
+from tests.soft_phone import SoftPhone, identity_number
 
 APPROVAL = (EXAMPLES / "approval.pdf").read_bytes()
 LICENCE = json.loads((EXAMPLES / "licence.json").read_text("utf-8"))
@@ -49,8 +52,13 @@ PERSONAS = {
     "auditor": ("审计员", "auditor"),
     "admin": ("系统管理员", "administrator"),
     "other": ("他部门人员", "another department"),
+    "holder": ("持证人", "holder of the licence"),
+    "citizen": ("其他个人", "another citizen"),
 }
 """In the order of the table's columns. ``other`` has every role of a department, in a department of its own."""
+
+CITIZENS = {"holder": ("样本 李店主", identity_number(901)), "citizen": ("样本 陌生人", identity_number(902))}
+"""Callers from outside, who have no account: their names and identity numbers."""
 
 
 @dataclass
@@ -87,6 +95,7 @@ class World:
         self.persona = "nobody"
         self._leaver: str | None = None
         self._sessions: dict[str, Session] = {}
+        self._browsers: dict[str, CitizenBrowser] = {}
         self._listen()
         node.accounts.create("system", None, roles=["handler", "seal_keeper"], department=self.department, kind="system")
         elsewhere = node.accounts.create_department("云江市气象局", uscc="11310000MB0X799990")
@@ -100,7 +109,8 @@ class World:
     @cached_property
     def tokens(self) -> dict[str, str]:
         """A bearer token a caller."""
-        return {name: self.node.accounts.issue_token(name, "authority")[1] for name in PERSONAS if name != "nobody"}
+        staff = [name for name in PERSONAS if name != "nobody" and name not in CITIZENS]
+        return {name: self.node.accounts.issue_token(name, "authority")[1] for name in staff}
 
     def try_it(
         self, persona: str, route: Route, ask: Ask, *, csrf: str | None = None, by_cookie: bool = False
@@ -111,7 +121,14 @@ class World:
         :param by_cookie: use the session where a program would use a bearer token
         """
         headers, data, cookies = dict(ask.headers), ask.data, dict(ask.cookies)
-        if route.is_page or by_cookie:
+        if persona in CITIZENS:
+            browser = self.browser(persona)
+            token = browser.csrf if csrf is None else csrf
+            cookies[CITIZEN_COOKIE], headers["X-CSRF-Token"] = browser.token, token
+            headers.setdefault("Accept", "text/html" if route.is_page else "application/json")
+            if route.is_page and route.method != "GET" and ask.content is None and ask.json is None:
+                data = {"csrf": token, **(data or {})}
+        elif route.is_page or by_cookie:
             headers.setdefault("Accept", "text/html")
             if persona == "system":  # systems have no sessions: what they send to a page is not looked at
                 headers["Authorization"] = f"Bearer {self.tokens[persona]}"
@@ -149,6 +166,19 @@ class World:
         if kept is None or self.node.accounts.by_session(kept.token) is None:
             account = self.node.accounts.get(persona)
             kept = self._sessions[persona] = Session(account, self.node.accounts.open_session(account).token)
+        return kept
+
+    def citizen(self, persona: str) -> Citizen:
+        """Somebody from outside."""
+        name, number = CITIZENS[persona]
+        return self.node.citizens.signed_in(Statement("https://id.example.cn", persona, name, number))
+
+    def browser(self, persona: str) -> CitizenBrowser:
+        """A signed-in browser of somebody from outside; the one from before while it lives."""
+        kept = self._browsers.get(persona)
+        if kept is None or self.node.citizens.by_session(kept.token) is None:
+            citizen = self.citizen(persona)
+            kept = self._browsers[persona] = CitizenBrowser(citizen, self.node.citizens.open_session(citizen).token)
         return kept
 
     def _listen(self) -> None:
@@ -258,7 +288,7 @@ class World:
 
     def draft(self) -> str:
         """What the present caller has uploaded and not handed in."""
-        if self.persona in ("nobody", "system"):
+        if self.persona in ("nobody", "system", *CITIZENS):
             return "none"
         account = self.node.accounts.get(self.persona).id
         return str(self.app.state.uploads.create(account, [("approval.pdf", APPROVAL)], values={"seal": self.seal}).id)
@@ -274,7 +304,43 @@ class World:
         uscc = sample_uscc(self.node.region, REGISTRAR)
         operator = self.node.actor(None)
         self.node.seals.create(operator, owner_name=REGISTRAR, owner_uscc=uscc, idempotency_key="authority-registrar")
-        made, _ = self.node.licences.issue(operator, "business-licence", LICENCE, idempotency_key="authority-licence")
+        data = {**LICENCE, "representative_id": CITIZENS["holder"][1]}
+        made, _ = self.node.licences.issue(operator, "business-licence", data, idempotency_key="authority-licence")
+        return str(made["id"])
+
+    @cached_property
+    def own_licence(self) -> str:
+        """A licence of the holder that nobody of the staff touches."""
+        assert self.licence
+        data = {**LICENCE, "representative_id": CITIZENS["holder"][1]}
+        made, _ = self.node.licences.issue(self.node.actor(None), "business-licence", data, idempotency_key="authority-own")
+        return str(made["id"])
+
+    def proof(self) -> str:
+        """What a new phone of the present caller answers to a challenge; of the holder's where it is no citizen's."""
+        whose = self.persona if self.persona in CITIZENS else "holder"
+        return SoftPhone().proof(self.node.copies.challenge(self.citizen(whose)))
+
+    def copy(self) -> str:
+        """A copy of the licence on a phone of the holder; the one before was taken off."""
+        holder = self.citizen("holder")
+        for old in self.node.copies.mine(holder):
+            if old["usable"]:
+                self.node.copies.remove(holder, old["id"])
+        proof = SoftPhone().proof(self.node.copies.challenge(holder))
+        return str(self.node.copies.download(holder, self.own_licence, device="手机", proof=proof)["id"])
+
+    def grant(self) -> str:
+        """An authorisation that the holder gave."""
+        made = self.node.grants.authorise(
+            self.citizen("holder"),
+            self.own_licence,
+            kind="staff",
+            name="样本 某某",
+            id_number=identity_number(903),
+            matters=["open-bank-account"],
+            until=utc_now() + timedelta(days=secrets.randbelow(300) + 1),
+        )
         return str(made["id"])
 
     @cached_property
@@ -405,7 +471,7 @@ class World:
 
     def own_session(self) -> str:
         """Another session of the present caller."""
-        if self.persona in ("nobody", "system"):
+        if self.persona in ("nobody", "system", *CITIZENS):
             return "none"
         account = self.node.accounts.get(self.persona)
         self.node.accounts.open_session(account)
@@ -415,11 +481,11 @@ class World:
 
     def own_passkey(self) -> str:
         """A passkey of the present caller."""
-        return "none" if self.persona == "nobody" else self.passkey(self.persona)[0]
+        return "none" if self.persona in ("nobody", *CITIZENS) else self.passkey(self.persona)[0]
 
     def own_credential(self) -> str:
         """The credential of one."""
-        return "none" if self.persona == "nobody" else self.passkey(self.persona)[1]
+        return "none" if self.persona in ("nobody", *CITIZENS) else self.passkey(self.persona)[1]
 
     @cached_property
     def certificate(self) -> str:

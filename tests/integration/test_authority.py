@@ -54,6 +54,8 @@ def test_the_table_of_every_address_by_every_caller_is_the_one_in_the_documentat
     assert made == DOCUMENT.read_text(encoding="utf-8"), "authority changed: look at every difference, then `make authority`"
 
 
+AS_A_CITIZEN = ("/phone", "/api/v1/wallet")
+"""Addresses for people from outside."""
 OBJECTS = re.compile(r"\{(seal|impression|application|licence|subscription|delivery|event|account|approval|leaf)_id\}")
 AN_AUDITOR_MAY = re.compile(r"/(api/v1/)?(audit|account|signin|signout)")
 NO_ACCOUNT_NEEDED = {"POST /verify", "POST /v", "POST /signin", "POST /signout", "POST /api/v1/verifications", *OPEN}
