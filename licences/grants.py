@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from crypto.errors import Conflict, NotFound, Unprocessable
+from formats import masking
 from formats.canonical import rfc3339
 from formats.dates import shown_time
 from licences.catalogue import licence_type
@@ -334,7 +335,7 @@ class GrantService:
             return self._shown(session, row, who)
 
     def inspect(self, actor: Actor, licence_id: str) -> list[dict[str, Any]]:
-        """For staff: every authorisation of a licence through all its versions, newest first.
+        """For staff: every authorisation of a licence through all its versions, newest first; names masked.
 
         :raises NoSuchLicence: none that the caller may know of; :raises NotAllowed: the rules say no
         """
@@ -344,7 +345,10 @@ class GrantService:
             rows = session.scalars(
                 sa.select(GrantRow).where(GrantRow.line == line_of(licence)).order_by(GrantRow.id.desc()).limit(_AT_ONCE)
             ).all()
-            return [self._shown(session, row, "") for row in rows]
+            shown = [self._shown(session, row, "") for row in rows]
+        for one in shown:
+            one |= {"name": masking.name(one["name"]), "given_by": masking.name(one["given_by"])}
+        return shown
 
     # -- inside -----------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from licences.service import LicenceService
 from people.persons import PersonKeys
 from people.schemas import Citizen
 from policies import presenting
+from store.db import Database
 from store.outbox import Outbox
 from tests.integration.seals_world import OPERATOR, REGION, World
 from tests.soft_phone import SoftPhone, identity_number
@@ -51,8 +52,8 @@ class Someone:
 class Holdings:
     """A node's licences with the people outside."""
 
-    def __init__(self, home: Path) -> None:
-        self.world = World(home)
+    def __init__(self, home: Path, database: Database | None = None) -> None:
+        self.world = World(home, database=database)
         self.world.seal()
         world = self.world
         self.person_key = PersonKeys(home / "person.key", lambda: False).key

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from api.sessions import CITIZEN_COOKIE, CitizenBrowser
+from cli.main import main
 from formats import jose, sdjwt
 from people.citizens import Statement
 from tests.integration.holdings_world import BUSINESS
@@ -174,6 +175,24 @@ def test_bad_requests_are_answered_in_words_and_never_with_the_number_that_was_t
         assert answer.json()["message_zh"]
         assert wrong not in answer.text
         assert CLERK not in answer.text
+
+
+def test_the_command_line_shows_copies_and_authorisations_of_a_licence_with_bearers_masked(
+    service: Service, licence: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner = Browser(service, "样本 李店主", OWNER)
+    copy = owner.download(licence["id"]).json()
+    until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    given = owner.post(
+        "grants", {"licence": licence["id"], "kind": "manager", "name": "样本 王店员", "id_number": CLERK, "until": until}
+    ).json()
+    for command, wanted in (("copies", copy["id"]), ("grants", given["id"])):
+        assert main(["licence", command, licence["identifier"], "--home", str(service.node.home), "--json"]) == 0
+        shown = capsys.readouterr().out
+        assert wanted in [one["id"] for one in json.loads(shown)["items"]]
+        assert "样本 李*" in shown
+        assert "李店主" not in shown
+        assert "王店员" not in shown
 
 
 # -- an independent library ------------------------------------------------------------------------------------------------
