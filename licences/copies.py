@@ -416,29 +416,32 @@ class CopyService:
 
     # -- copies that there are ---------------------------------------------------------------------------------------------
 
-    def mine(self, actor: Actor) -> list[dict[str, Any]]:
+    def mine(self, actor: Actor, *, present: str | None = None) -> list[dict[str, Any]]:
         """A citizen's copies on all phones, newest first, with those that ended within three months, so that a phone that was
         switched off learns why.
+
+        :param present: at a counter, the person key of whoever is there in person: theirs are asked for
         """
-        self.authoriser.require(actor, "holding.list", {"region": self.region})
+        self.authoriser.require(actor, "holding.list", {"region": self.region}, {"present": present is not None})
         since = self._now() - _SHOWN_FOR
         with self.db.read() as session:
             rows = session.scalars(
                 sa.select(CopyRow)
-                .where(CopyRow.person == (actor.person or ""), CopyRow.region == self.region)
+                .where(CopyRow.person == (present or actor.person or ""), CopyRow.region == self.region)
                 .where(sa.or_(CopyRow.ended_at.is_(None), CopyRow.ended_at > since))
                 .order_by(CopyRow.id.desc())
                 .limit(_AT_ONCE)
             ).all()
             return [views.copy(session, row, self._now()) for row in rows]
 
-    def remove(self, actor: Actor, copy_id: str) -> dict[str, Any]:
-        """Take a copy off a phone; it can be downloaded again. :raises NoSuchCopy: none that the citizen has to do with"""
-        return self._end(actor, copy_id, "removed", lambda session, row: [row])[0]
+    def remove(self, actor: Actor, copy_id: str, *, present: str | None = None) -> dict[str, Any]:
+        """Take a copy off a phone; it can be downloaded again. Parameters and errors as :meth:`lost`."""
+        return self._end(actor, copy_id, "removed", lambda session, row: [row], present)[0]
 
-    def lost(self, actor: Actor, copy_id: str) -> list[dict[str, Any]]:
+    def lost(self, actor: Actor, copy_id: str, *, present: str | None = None) -> list[dict[str, Any]]:
         """Report the phone that carries a copy as lost: every copy of this person on it ends, and its key is never taken again.
 
+        :param present: at a counter, the person key of whoever is there in person
         :raises NoSuchCopy: none that the citizen has to do with
         """
 
@@ -446,13 +449,18 @@ class CopyService:
             of_phone = sa.select(CopyRow).where(CopyRow.phone == row.phone, CopyRow.person == row.person)
             return session.scalars(of_phone.order_by(CopyRow.id.desc())).all()
 
-        return self._end(actor, copy_id, "lost", same_phone)
+        return self._end(actor, copy_id, "lost", same_phone, present)
 
     def _end(
-        self, actor: Actor, copy_id: str, status: str, which: Callable[[Session, CopyRow], Sequence[CopyRow]]
+        self,
+        actor: Actor,
+        copy_id: str,
+        status: str,
+        which: Callable[[Session, CopyRow], Sequence[CopyRow]],
+        present: str | None,
     ) -> list[dict[str, Any]]:
         def write(session: Session) -> list[dict[str, Any]]:
-            row, who = session.get(CopyRow, copy_id), actor.person or ""
+            row, who = session.get(CopyRow, copy_id), present or actor.person or ""
             own = row is not None and bool(who) and row.person == who
             standing = None
             if row is not None and who:
@@ -460,7 +468,7 @@ class CopyService:
                 standing = best(one for one in mine if one.role in OWNERS)
             if row is None or not (own or standing is not None):
                 raise _no_such_copy()
-            context = {"own": own, "role": standing.role if standing else ""}
+            context = {"own": own, "role": standing.role if standing else "", "present": present is not None}
             facts = {"id": row.licence_id, "region": row.region, "department": row.line.split("/")[1]}
             rule = self.authoriser.require(actor, "holding.end", facts, context).rule
             rows = list(which(session, row)) if own else [row]

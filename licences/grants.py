@@ -308,14 +308,15 @@ class GrantService:
         with self.db.read() as session:
             return of_person(session, person, at or self._now())
 
-    def mine(self, actor: Actor, *, licence_id: str | None = None) -> list[dict[str, Any]]:
+    def mine(self, actor: Actor, *, licence_id: str | None = None, present: str | None = None) -> list[dict[str, Any]]:
         """Authorisations that concern a citizen, newest first: of their licences, given by them, given to them.
 
         :param licence_id: of this licence alone
+        :param present: at a counter, the person key of whoever is there in person: theirs are asked for
         :raises NoSuchLicence: a licence that the citizen has nothing to do with
         """
-        self.authoriser.require(actor, "holding.list", {"region": self.region})
-        who = actor.person or ""
+        self.authoriser.require(actor, "holding.list", {"region": self.region}, {"present": present is not None})
+        who = present or actor.person or ""
         with self.db.read() as session:
             lines = [line_of(one.licence) for one in of_person(session, who, self._now()) if one.role in OWNERS]
             wanted = sa.or_(GrantRow.line.in_(lines), GrantRow.giver == who, GrantRow.person == who)

@@ -158,8 +158,17 @@ def test_at_a_counter_a_clerk_records_and_withdraws_an_agent_in_the_holders_pres
     for other in (OPERATOR, agent.citizen):
         with pytest.raises((NotAllowed, NoSuchLicence)):
             world.grants.grant(other, licence["id"], *asked[1:6], "phone", present=holder.key)
+    with pytest.raises(NotAllowed):  # nobody says of another that they are there, but a clerk
+        world.grants.grant(agent.citizen, *asked, present=holder.key)
+    with pytest.raises(NotAllowed):
+        world.grants.mine(agent.citizen, present=holder.key)
     given = world.grants.grant(window, *asked, present=holder.key)
     assert given["basis"] == "presence"
+    assert [one["id"] for one in world.grants.mine(window, present=holder.key)] == [given["id"]]
+    copy = world.download(agent, licence)
+    assert [one["id"] for one in world.copies.mine(window, present=agent.key)] == [copy["id"]]
+    (lost,) = world.copies.lost(window, copy["id"], present=agent.key)  # a phone is reported lost at the counter too
+    assert lost["state"] == "lost"
     (seen,) = world.grants.mine(holder.citizen)  # counter and phone share one record
     assert seen["id"] == given["id"]
     assert world.grants.allowed(agent.key, licence["id"], "disability-benefit") is not None
