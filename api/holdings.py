@@ -150,6 +150,7 @@ class GrantOut(BaseModel):
     direction: Literal["given", "received", "seen"]
     withdrawn_at: datetime | None
     withdrawn_why: str | None
+    phones: int = Field(description="On how many phones it is in use")
 
 
 class MatterOut(BaseModel):

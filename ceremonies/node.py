@@ -313,6 +313,7 @@ class Node:
             self.copy_book,
             self.region,
             issuer=self.credential_issuer,
+            doubted=lambda: self.rotation.compromised(),
             base_url=self.config.base_url,
         )
 

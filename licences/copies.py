@@ -12,7 +12,7 @@ import base64
 import hashlib
 import secrets
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -78,6 +78,7 @@ class CopyService:
     """What the outside asks of copies. One instance serves all threads.
 
     :param issuer: the credential issuer's key now
+    :param doubted: identifiers of keys that are in other hands: what they signed has to be made anew
     :param base_url: this node's address: what a phone's proof must be meant for
     """
 
@@ -95,6 +96,7 @@ class CopyService:
         region: str,
         *,
         issuer: Callable[[], Generation],
+        doubted: Callable[[], Collection[str]] = frozenset,
         base_url: str,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -110,6 +112,7 @@ class CopyService:
         self.region = region
         self.base_url = base_url
         self._issuer = issuer
+        self._doubted = doubted
         self._now = now
 
     # -- what somebody has -------------------------------------------------------------------------------------------------
@@ -432,7 +435,7 @@ class CopyService:
                 .order_by(CopyRow.id.desc())
                 .limit(_AT_ONCE)
             ).all()
-            return [views.copy(session, row, self._now()) for row in rows]
+            return self._shown(session, rows)
 
     def remove(self, actor: Actor, copy_id: str, *, present: str | None = None) -> dict[str, Any]:
         """Take a copy off a phone; it can be downloaded again. Parameters and errors as :meth:`lost`."""
@@ -471,9 +474,10 @@ class CopyService:
             context = {"own": own, "role": standing.role if standing else "", "present": present is not None}
             facts = {"id": row.licence_id, "region": row.region, "department": row.line.split("/")[1]}
             rule = self.authoriser.require(actor, "holding.end", facts, context).rule
+            # Another's phone is not one's own to report: its owner keeps the key for other licences.
             rows = list(which(session, row)) if own else [row]
-            self.book.end(session, rows, status, actor=actor.id, rule=rule)
-            return [views.copy(session, one, self._now()) for one in rows]
+            self.book.end(session, rows, status if own else "removed", actor=actor.id, rule=rule)
+            return self._shown(session, rows)
 
         return self.db.run(write)
 
@@ -489,15 +493,16 @@ class CopyService:
             rows = session.scalars(
                 sa.select(CopyRow).where(CopyRow.line == line_of(licence)).order_by(CopyRow.id.desc()).limit(_AT_ONCE)
             ).all()
-            return [
-                {
-                    key: value
-                    for key, value in views.copy(session, row, self._now()).items()
-                    if key not in ("sentence", "sentence_zh")
-                }
-                | {"bearer": masking.name(row.bearer), "device": "", "licence": row.licence_id}
-                for row in rows
-            ]
+            shown = self._shown(session, rows)
+        for one, row in zip(shown, rows, strict=True):
+            one |= {"bearer": masking.name(row.bearer), "device": "", "licence": row.licence_id}
+            del one["sentence"], one["sentence_zh"]  # they speak to the holder
+        return shown
+
+    def _shown(self, session: Session, rows: Sequence[CopyRow]) -> list[dict[str, Any]]:
+        """Copies as their holder sees them; those whose issuer's key is in other hands have to be made anew."""
+        doubted, now = self._doubted(), self._now()
+        return [views.copy(session, row, now, doubted=row.generation_id in doubted) for row in rows]
 
 
 def _device(text: str) -> str:

@@ -50,12 +50,15 @@ def licence(row: LicenceRow) -> dict[str, Any]:
     }
 
 
-def copy(session: Session, row: CopyRow, now: datetime) -> dict[str, Any]:
-    """A copy and how it stands at ``now``, in a word and a sentence."""
+def copy(session: Session, row: CopyRow, now: datetime, *, doubted: bool = False) -> dict[str, Any]:
+    """A copy and how it stands at ``now``, in a word and a sentence.
+
+    :param doubted: the key that signed it is in other hands
+    """
     of = session.get_one(LicenceRow, row.licence_id)
     grant = session.get(GrantRow, row.grant_id) if row.grant_id else None
     over = grant is not None and grant.until <= now
-    state = copy_states.of(row.status, state_of(session, of, now), due=row.expires_at <= now, lapsed=over)
+    state = copy_states.of(row.status, state_of(session, of, now), due=doubted or row.expires_at <= now, lapsed=over)
     latest = newest(session, row.line)
     return {
         "id": row.id,
@@ -72,7 +75,7 @@ def copy(session: Session, row: CopyRow, now: datetime) -> dict[str, Any]:
         "sentence": state.sentence,
         "sentence_zh": state.sentence_zh,
         "usable": state.usable,
-        "renew": state.usable and row.expires_at - RENEW_BEFORE <= now,
+        "renew": state.usable and (doubted or row.expires_at - RENEW_BEFORE <= now),
         "newer": latest.id if latest.id != of.id else None,
         "issued_at": shown_time(row.issued_at),
         "renewed_at": shown_time(row.renewed_at),

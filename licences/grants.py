@@ -22,7 +22,7 @@ from formats.canonical import rfc3339
 from formats.dates import shown_time
 from licences.catalogue import licence_type
 from licences.copybook import CopyBook
-from licences.holding_models import GrantRow
+from licences.holding_models import CopyRow, GrantRow
 from licences.models import LicenceRow
 from licences.service import LicenceService, NoSuchLicence
 from licences.standing import KINDS, OWNERS, Standing, best, line_of, managers, newest, of_person, person_mark, state_of
@@ -383,6 +383,11 @@ class GrantService:
             "status": state.status if state else "not-yet-issued",
         }
 
+    def _phones(self, session: Session, row: GrantRow) -> int:
+        """On how many phones it is in use."""
+        alive = sa.select(sa.func.count(CopyRow.phone.distinct())).where(CopyRow.grant_id == row.id, CopyRow.status == "active")
+        return session.scalar(alive) or 0
+
     def _shown(self, session: Session, row: GrantRow, who: str) -> dict[str, Any]:
         licence = newest(session, row.line)
         kind = licence_type(licence.type_id)
@@ -406,6 +411,7 @@ class GrantService:
             "direction": "received" if who and row.person == who else "given" if who and row.giver == who else "seen",
             "withdrawn_at": shown_time(row.withdrawn_at) if row.withdrawn_at else None,
             "withdrawn_why": row.withdrawn_why,
+            "phones": self._phones(session, row),
         }
 
 

@@ -99,9 +99,11 @@ class Holdings:
             self.book,
             REGION,
             issuer=lambda: self.issuer,
+            doubted=lambda: self.doubted,
             base_url=BASE_URL,
             now=world.now,
         )
+        self.doubted: set[str] = set()
         self._people = 0
         self._federation: str | None = None
 

@@ -254,6 +254,23 @@ def test_a_personal_licence_is_masked_in_codes_and_carries_no_number_for_an_agen
         assert number not in json.dumps({**copy, "sd_jwt": ""}, ensure_ascii=False)
 
 
+def test_a_copy_whose_issuers_key_fell_into_other_hands_asks_to_be_made_anew_with_the_next_key(
+    world: Holdings, owner: Someone, licence: dict[str, Any]
+) -> None:
+    copy, lost = world.download(owner, licence), world.issuer
+    world.doubted.add(lost.id)
+    try:
+        (listed,) = [one for one in world.copies.mine(owner.citizen) if one["id"] == copy["id"]]
+        assert (listed["state"], listed["renew"]) == ("due", True)
+        world.world.keys.activate(world.world.keys.stage(lost.role_id).id)
+        world.issuer = world.world.keys.active(lost.role_id)
+        again = world.download(owner, licence)
+        assert sdjwt.verify(again["sd_jwt"], [world.issuer.public_key], at=world.world.now())
+        assert world.state(owner, copy) == "in-force"
+    finally:
+        world.doubted.clear()
+
+
 @pytest.mark.parametrize(
     "broken",
     ["another-key", "other-service", "no-nonce", "unknown-nonce", "used-nonce", "old", "type", "private", "not-a-jws", "clock"],
@@ -352,7 +369,10 @@ def test_nobody_ends_anothers_copy(world: Holdings, owner: Someone, licence: dic
             with pytest.raises(NoSuchCopy):
                 end(who.citizen, copy["id"])
     theirs = world.download(clerk, licence)
-    assert world.copies.remove(owner.citizen, theirs["id"])["state"] == "removed"  # the owner of the licence may
+    assert world.grants.mine(owner.citizen, licence_id=licence["id"])[0]["phones"] == 1
+    (ended,) = world.copies.lost(owner.citizen, theirs["id"])  # the owner of the licence may, and reports no phone of others
+    assert ended["state"] == "removed"
+    assert world.download(clerk, licence)["id"]
     assert world.state(owner, copy) == "in-force"
 
 
