@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
-from api import openapi, pages, problems, render, routes, wellknown
+from api import devprovider, identity, openapi, pages, problems, render, routes, wellknown
 from api.limits import RateLimit, body_limit
 from api.logcheck import LogChecks
 from api.metrics import Measured
@@ -54,6 +54,8 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     )
     app.state.node = node
     app.state.pages = pages.addresses()
+    _ = node.citizen_provider  # a configuration that does not do, or is not for production, is said now and not to a citizen
+    app.state.identity = devprovider.DevelopmentProvider(node) if node.mode == "development" else None
     app.state.secure_cookies = secure_cookies
     app.state.results = Results()
     app.state.log_checks = LogChecks(node)
@@ -71,6 +73,8 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.mount("/static", StaticFiles(directory=render.HERE / "static"), name="static")
     for router in (*pages.routers(), *routes.routers(), wellknown.router):
         app.include_router(router)
+    if app.state.identity is not None:
+        app.include_router(identity.router)
     openapi.install(app)
     return app
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from licences.service import LicenceService
     from licences.statuslists import StatusListPublisher, StatusLists
     from people.approvals import ApprovalService
+    from people.citizen_oidc import CitizenSignIn
     from people.citizens import CitizenService
     from people.gate import QuorumGate
     from people.oidc import OidcService
@@ -189,6 +190,13 @@ class Node:
         return CitizenService(
             self.db, self.audit, self.region, PersonKeys(self.home / "secrets" / PERSON_KEY, self._knows_people)
         )
+
+    @cached_property
+    def citizen_provider(self) -> CitizenSignIn | None:
+        """Where citizens sign in, if node.toml names a provider; development has one of its own (``api.devprovider``)."""
+        from ceremonies.signin import citizen_provider
+
+        return citizen_provider(self)
 
     def _knows_people(self) -> bool:
         """Whether people are named by their keys already: a secret that is gone must then be found again, not made anew."""

@@ -1,4 +1,4 @@
-"""Signing in at an OpenID provider: ``[oidc]`` of node.toml, with the network that ``people`` does not have."""
+"""Signing in at OpenID providers, ``[oidc]`` (staff) and ``[citizens]``, with the network that ``people`` does not have."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from ceremonies.config import FILE, read_toml
 from crypto.errors import Misconfigured
 from net.fetch import Fetcher, Limits
+from store.db import utc_now
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
+    from people.citizen_oidc import CitizenSignIn
     from people.oidc import OidcService
 
 _LIMITS = Limits(size=1 << 20, time=10.0, redirects=0)
@@ -25,16 +27,46 @@ def provider(node: Node) -> OidcService | None:
 
     :raises Misconfigured: ``[oidc]`` does not do, or a file that it names cannot be read
     """
-    table = read_toml(node.home).get("oidc")
+    table = _section(node.home, "oidc")
     if table is None:
         return None
-    if not isinstance(table, dict):
-        raise Misconfigured(f"[oidc] in {node.home / FILE} is a table.", f"{node.home / FILE} 中的 [oidc] 应为一节。")
     from people.oidc import OidcSettings
 
-    web = _Web(node.home, {key: table.pop(key) for key in ("hosts", "ca_file") if key in table}, str(table.get("issuer", "")))
-    settings = OidcSettings.from_table(table, lambda name: _read(node.home, name))
+    web = _web(node.home, table, "oidc")
+    settings = OidcSettings.from_table(table, lambda name: _read(node.home, name, "oidc"))
     return node.accounts.oidc(settings, web)
+
+
+def citizen_provider(node: Node) -> CitizenSignIn | None:
+    """The provider at which citizens sign in, as node.toml names it; None where it names none.
+
+    :raises Misconfigured: ``[citizens]`` does not do, or a file that it names cannot be read
+    :raises DevelopmentProvider: a production node would take the word of a provider for development
+    """
+    table = _section(node.home, "citizens")
+    if table is None:
+        return None
+    from people.citizen_oidc import CitizenSettings, CitizenSignIn, refuse_development
+
+    web = _web(node.home, table, "citizens")
+    settings = CitizenSettings.from_table(table, lambda name: _read(node.home, name, "citizens"))
+    production = node.mode == "production"
+    if production:
+        refuse_development(settings.oidc.issuer)
+    return CitizenSignIn(node.db, node.audit, node.region, settings, web, node.citizens, production=production, now=utc_now)
+
+
+def _section(home: Path, name: str) -> dict[str, Any] | None:
+    table = read_toml(home).get(name)
+    if table is not None and not isinstance(table, dict):
+        raise Misconfigured(f"[{name}] in {home / FILE} is a table.", f"{home / FILE} 中的 [{name}] 应为一节。")
+    return table
+
+
+def _web(home: Path, table: dict[str, Any], section: str) -> _Web:
+    """The network to a section's provider; takes what is about it out of the table."""
+    own: dict[str, Any] = {key: table.pop(key) for key in ("hosts", "ca_file") if key in table}
+    return _Web(home, own, str(table.get("issuer", "")), section)
 
 
 class _Web:
@@ -44,16 +76,16 @@ class _Web:
     with a certificate of the own network.
     """
 
-    def __init__(self, home: Path, table: Mapping[str, Any], issuer: str) -> None:
+    def __init__(self, home: Path, table: Mapping[str, Any], issuer: str, section: str) -> None:
         hosts, ca_file = table.get("hosts", []), table.get("ca_file")
         if not isinstance(hosts, list) or not all(isinstance(h, str) for h in hosts) or not isinstance(ca_file, str | None):
             raise Misconfigured(
-                "[oidc] in node.toml: hosts is a list of host names, ca_file a path; mend the file.",
-                "node.toml 的 [oidc] 中，hosts 应为主机名列表，ca_file 应为文件路径。",
+                f"[{section}] in node.toml: hosts is a list of host names, ca_file a path; mend the file.",
+                f"node.toml 的 [{section}] 中，hosts 应为主机名列表，ca_file 应为文件路径。",
             )
         tls = ssl.create_default_context()
         if ca_file is not None:
-            tls.load_verify_locations(cadata=_read(home, ca_file))
+            tls.load_verify_locations(cadata=_read(home, ca_file, section))
         self._fetcher = Fetcher(hosts, private_hosts=[urlsplit(issuer).netloc.lower()], limits=_LIMITS, tls=tls)
 
     def get(self, url: str, headers: Mapping[str, str]) -> bytes:
@@ -64,10 +96,12 @@ class _Web:
         return self._fetcher.post(url, body, content_type=_FORM, accept="application/json", headers=sent).data
 
 
-def _read(home: Path, name: str) -> str:
+def _read(home: Path, name: str, section: str) -> str:
     """The text of a file; a relative name counts from the node's home."""
     path = home / name
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise Misconfigured(f"[oidc] names {path}, which cannot be read.", f"[oidc] 指定的文件 {path} 无法读取。") from exc
+        raise Misconfigured(
+            f"[{section}] names {path}, which cannot be read.", f"[{section}] 指定的文件 {path} 无法读取。"
+        ) from exc

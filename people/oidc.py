@@ -9,6 +9,7 @@ not bound yet leaves a request that an administrator sees.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +37,6 @@ from store.db import Database
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "RS384", "RS512", "PS384", "PS512")
 """Of ID tokens: signatures with a public key only."""
 RETURN_PATH = "/signin/oidc/return"
-_PURPOSE = "oidc"
 _FRESH = timedelta(minutes=10)
 _LEEWAY = 120
 
@@ -67,9 +67,10 @@ class OidcSettings:
     prompt: str | None = None
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any], read: Callable[[str], str]) -> OidcSettings:
+    def from_table(cls, table: Mapping[str, Any], read: Callable[[str], str], section: str = "oidc") -> OidcSettings:
         """
         :param read: the text of a file of the node's home
+        :param section: what the table is called in node.toml
         :raises Misconfigured: a value is missing or of the wrong kind
         """
         wanted = {"issuer", "client_id", "client_secret_file", "name", "name_en", "scope", "prompt"}
@@ -79,8 +80,8 @@ class OidcSettings:
             or not all(isinstance(value, str) for value in table.values())
         ):
             raise Misconfigured(
-                f"[oidc] in node.toml needs issuer and client_id, and knows {', '.join(sorted(wanted))}; mend the file.",
-                "node.toml 的 [oidc] 须有 issuer 与 client_id；请对照文档修改。",
+                f"[{section}] in node.toml needs issuer and client_id, and knows {', '.join(sorted(wanted))}; mend the file.",
+                f"node.toml 的 [{section}] 须有 issuer 与 client_id；请对照文档修改。",
             )
         file = table.get("client_secret_file")
         name = table.get("name", urlsplit(table["issuer"]).hostname or table["issuer"])
@@ -95,24 +96,43 @@ class OidcSettings:
         )
 
 
-class OidcService(Room):
-    """Sign-in at one provider."""
+@dataclass(frozen=True)
+class Redeemed:
+    """What a provider said of whoever came back from it, its signature and its claims judged.
+
+    :ivar kept: what :meth:`OidcClient.begin` was given to remember
+    """
+
+    metadata: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any] = field(repr=False)
+    access_token: str = field(repr=False)
+    kept: Mapping[str, str] = field(repr=False)
+
+    @property
+    def issuer(self) -> str:
+        return str(self.metadata["issuer"])
+
+
+class OidcClient(Room):
+    """The way to one provider and back.
+
+    :param purpose: of what is kept between the two halves; who begins one sign-in cannot end another kind with it
+    :param otherwise: what to do while the provider cannot be reached, in English and Chinese
+    """
+
+    purpose = "oidc"
+    return_path = RETURN_PATH
+    otherwise = (
+        "Sign in with a password or passkey, or ask the administrator.",
+        "请使用密码或通行密钥登录，或联系系统管理员。",
+    )
 
     def __init__(
-        self,
-        db: Database,
-        audit: AuditLog,
-        region: str,
-        settings: OidcSettings,
-        web: Web,
-        identities: IdentityService,
-        *,
-        now: Callable[[], datetime],
+        self, db: Database, audit: AuditLog, region: str, settings: OidcSettings, web: Web, *, now: Callable[[], datetime]
     ) -> None:
         super().__init__(db, audit, region, now=now)
         self.settings = settings
         self._web = web
-        self._identities = identities
         self._metadata: tuple[datetime, dict[str, Any]] | None = None
         self._keys: jwk.KeySet | None = None
 
@@ -120,61 +140,57 @@ class OidcService(Room):
         """The issuer, if its metadata can be had and do. :raises ProviderUnavailable: they do not"""
         return str(self._provider()["issuer"])
 
-    def begin(self, origin: str) -> tuple[str, str]:
+    def begin(self, origin: str, **remember: str) -> tuple[str, str]:
         """``(where to send the browser, ticket)``; the ticket goes into a cookie and ends this sign-in once.
 
         :param origin: of this service as the browser sees it (``https://host``)
+        :param remember: given back at the end
         :raises ProviderUnavailable: the provider does not answer sensibly
         """
         metadata = self._provider()
         kept = {
+            **remember,
             "state": secrets.token_urlsafe(24),
             "nonce": secrets.token_urlsafe(24),
             "verifier": secrets.token_urlsafe(48),
-            "redirect_uri": origin + RETURN_PATH,
+            "redirect_uri": origin + self.return_path,
         }
-        ticket = self.db.run(lambda session: pending.begin(session, _PURPOSE, kept, self._now()))
-        more = {"prompt": self.settings.prompt} if self.settings.prompt else {}
+        ticket = self.db.run(lambda session: pending.begin(session, self.purpose, kept, self._now()))
         url, _ = self._client(metadata, kept["redirect_uri"]).create_authorization_url(
             metadata["authorization_endpoint"],
             state=kept["state"],
             code_verifier=kept["verifier"],
             nonce=kept["nonce"],
-            **more,
+            **self._asked(),
         )
         return str(url), ticket
 
-    def finish(self, ticket: str, answer: Mapping[str, str]) -> Account:
-        """The account of whoever came back from the provider.
+    def redeem(self, ticket: str, answer: Mapping[str, str]) -> Redeemed:
+        """What the provider says of whoever came back.
 
         :param answer: the query of the address that the provider sent the browser to
         :raises TicketOver: this sign-in was not begun in this browser, took too long, or was ended already
         :raises ProviderRefused: the provider said no, or what it says does not hold
-        :raises NotBoundYet: nobody here is bound to that person; an administrator now sees the request
-        :raises BadCredentials: the account bound to that person is disabled
         """
-        kept = self.db.run(lambda session: pending.end(session, _PURPOSE, ticket, self._now()))
+        kept = self.db.run(lambda session: pending.end(session, self.purpose, ticket, self._now()))
         metadata = self._provider()
         if not secrets.compare_digest(kept["state"], answer.get("state", "")):
             raise _refused("the answer belongs to another sign-in", "返回内容与本次登录不符")
         if answer.get("iss", metadata["issuer"]) != metadata["issuer"]:
             raise _refused("the answer comes from another provider (RFC 9207)", "返回内容来自其他认证系统")
+        if answer.get("error") == "access_denied":
+            raise ProviderRefused(
+                "The sign-in did not succeed: you did not complete it. Sign in again when you want to.",
+                "登录未成功：您没有完成认证。需要时请重新登录。",
+            )
         if "error" in answer:
             raise _refused(f"it answered {answer['error'][:60]}", "对方拒绝了本次登录")
         claims, access_token = self._redeemed(metadata, kept, answer.get("code", ""))
-        shown = self._shown_name(metadata, claims, access_token)
-        identity = self._identities.seen(metadata["issuer"], str(claims["sub"]), shown)
-        if identity.account is None:
-            raise NotBoundYet(
-                f"You signed in at {self.settings.name_en}, but no account here belongs to you yet. "
-                f"Ask the administrator to bind the request {identity.code}.",
-                f"您已通过{self.settings.name}登录，但尚无与您对应的账户。请联系系统管理员，告知绑定编号 {identity.code}。",
-                code=identity.code,
-            )
-        account = self._identities.account(identity.account)
-        if account.status != "active":
-            raise BadCredentials("This account is closed; ask the administrator.", "该账户已停用；请联系系统管理员。")
-        return account
+        return Redeemed(metadata, claims, access_token, kept)
+
+    def _asked(self) -> dict[str, str]:
+        """What else is asked of the provider."""
+        return {"prompt": self.settings.prompt} if self.settings.prompt else {}
 
     def _client(self, metadata: Mapping[str, Any], redirect_uri: str) -> Any:
         offered = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
@@ -228,19 +244,18 @@ class OidcService(Room):
             raise ValueError("sub")
         return dict(claims)
 
-    def _shown_name(self, metadata: Mapping[str, Any], claims: Mapping[str, Any], access_token: str) -> str:
-        """What the provider calls the person: from the ID token, else from its userinfo; the subject where it says nothing."""
-        known = dict(claims)
-        if not {"name", "preferred_username"} & set(known) and access_token and "userinfo_endpoint" in metadata:
+    def _completed(self, found: Redeemed, wanted: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any]:
+        """The claims of the ID token; where they lack what is ``wanted``, with those of the provider's userinfo beside them."""
+        known = dict(found.claims)
+        if not wanted(known) and found.access_token and "userinfo_endpoint" in found.metadata:
+            headers = {"Authorization": f"Bearer {found.access_token}"}
             try:
-                data = self._web.get(metadata["userinfo_endpoint"], {"Authorization": f"Bearer {access_token}"})
-                more = json.loads(data)
-                if isinstance(more, dict) and more.get("sub") == claims["sub"]:  # Core §5.3.2
+                more = json.loads(self._web.get(found.metadata["userinfo_endpoint"], headers))
+                if isinstance(more, dict) and more.get("sub") == known["sub"]:  # Core §5.3.2
                     known = more | known
             except (XinyinError, ValueError):
-                pass  # a name is a help to the administrator and no more
-        found = known.get("name") or known.get("preferred_username") or claims["sub"]
-        return " ".join(str(found).split())[:200]
+                pass  # what is missing is for the caller to say
+        return known
 
     def _provider(self) -> dict[str, Any]:
         """The provider's metadata (Discovery §4), fresh within ten minutes."""
@@ -249,21 +264,78 @@ class OidcService(Room):
             return self._metadata[1]
         try:
             found = json.loads(self._web.get(get_well_known_url(self.settings.issuer, external=True), {}))
-            metadata = OpenIDProviderMetadata(found)
-            metadata.validate()
-            if metadata["issuer"] != self.settings.issuer:
+            OpenIDProviderMetadata(_on_this_machine(found)).validate()
+            if found["issuer"] != self.settings.issuer:
                 raise ValueError("another issuer")
         except XinyinError as exc:
-            raise _unavailable(exc.message, exc.message_zh) from exc
+            raise self._unavailable(exc.message, exc.message_zh) from exc
         except (ValueError, TypeError, KeyError, AuthlibBaseError) as exc:
-            raise _unavailable(f"its metadata does not do ({exc})", "其配置信息无效") from exc
-        self._metadata, self._keys = (now, dict(metadata)), None
+            raise self._unavailable(f"its metadata does not do ({exc})", "其配置信息无效") from exc
+        self._metadata, self._keys = (now, dict(found)), None
         return self._metadata[1]
+
+    def _unavailable(self, why: str, why_zh: str) -> ProviderUnavailable:
+        otherwise, otherwise_zh = self.otherwise
+        return ProviderUnavailable(
+            f"The sign-in service cannot be used now: {why} {otherwise}", f"统一认证暂不可用：{why_zh} {otherwise_zh}"
+        )
 
     def _key_set(self, metadata: Mapping[str, Any], *, again: bool = False) -> jwk.KeySet:
         if self._keys is None or again:
             self._keys = jwk.KeySet.import_key_set(json.loads(self._web.get(metadata["jwks_uri"], {})))
         return self._keys
+
+
+class OidcService(OidcClient):
+    """Sign-in of staff at one provider."""
+
+    def __init__(
+        self,
+        db: Database,
+        audit: AuditLog,
+        region: str,
+        settings: OidcSettings,
+        web: Web,
+        identities: IdentityService,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        super().__init__(db, audit, region, settings, web, now=now)
+        self._identities = identities
+
+    def finish(self, ticket: str, answer: Mapping[str, str]) -> Account:
+        """The account of whoever came back from the provider.
+
+        :raises TicketOver: see :meth:`redeem`; :raises ProviderRefused: see there
+        :raises NotBoundYet: nobody here is bound to that person; an administrator now sees the request
+        :raises BadCredentials: the account bound to that person is disabled
+        """
+        found = self.redeem(ticket, answer)
+        identity = self._identities.seen(found.issuer, str(found.claims["sub"]), self._shown_name(found))
+        if identity.account is None:
+            raise NotBoundYet(
+                f"You signed in at {self.settings.name_en}, but no account here belongs to you yet. "
+                f"Ask the administrator to bind the request {identity.code}.",
+                f"您已通过{self.settings.name}登录，但尚无与您对应的账户。请联系系统管理员，告知绑定编号 {identity.code}。",
+                code=identity.code,
+            )
+        account = self._identities.account(identity.account)
+        if account.status != "active":
+            raise BadCredentials("This account is closed; ask the administrator.", "该账户已停用；请联系系统管理员。")
+        return account
+
+    def _shown_name(self, found: Redeemed) -> str:
+        """What the provider calls the person, as a help to the administrator; the subject where it says nothing."""
+        claims = self._completed(found, lambda known: bool({"name", "preferred_username"} & set(known)))
+        called = claims.get("name") or claims.get("preferred_username") or claims["sub"]
+        return " ".join(str(called).split())[:200]
+
+
+def _on_this_machine(metadata: Mapping[str, Any]) -> Any:
+    """Metadata as Authlib judges them: it wants TLS save on ``localhost``, and names below that are this machine as well
+    (RFC 6761 §6.3).
+    """
+    return json.loads(re.sub(r'"http://[a-z0-9-]+\.localhost(?=[:/])', '"http://localhost', json.dumps(metadata)))
 
 
 class _TokenEndpoint:
@@ -299,11 +371,4 @@ def _refused(why: str, why_zh: str) -> ProviderRefused:
     return ProviderRefused(
         f"The sign-in did not succeed: {why}. Start again; if it happens again, ask the administrator.",
         f"登录未成功：{why_zh}。请重新登录；若再次出现，请联系系统管理员。",
-    )
-
-
-def _unavailable(why: str, why_zh: str) -> ProviderUnavailable:
-    return ProviderUnavailable(
-        f"The sign-in service cannot be used now: {why} Sign in with a password or passkey, or ask the administrator.",
-        f"统一认证暂不可用：{why_zh} 请使用密码或通行密钥登录，或联系系统管理员。",
     )

@@ -58,7 +58,7 @@ class PersonKeys:
                     f"{self._path} is gone, and without it nobody's licences are found; restore it from the backup.",
                     f"{self._path} 缺失，无法识别持证人；请从备份中恢复该文件。",
                 )
-            _write_once(self._path)
+            write_once(self._path, secrets.token_hex(_BYTES) + "\n")
         text = self._path.read_text("ascii", "replace").strip()
         try:
             found = bytes.fromhex(text)
@@ -72,13 +72,13 @@ class PersonKeys:
         return found
 
 
-def _write_once(path: Path) -> None:
-    """A new secret, whole or not at all; of two processes that make one at the same moment the first counts."""
+def write_once(path: Path, text: str) -> None:
+    """A new secret (mode 0600), whole or not at all; of two processes that make one at the same moment the first counts."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(_BYTES) + "\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     try:

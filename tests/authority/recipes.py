@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
+from urllib.parse import parse_qsl, urlsplit
 
 from api.limits import RateLimit
 from api.sessions import FORM_COOKIE
@@ -73,6 +74,17 @@ def _sign_in(w: World) -> Ask:
     w.app.state.signin_limit = RateLimit(per_second=1, burst=10)
     form = {"name": f"nobody-{secrets.token_hex(4)}", "password": "wrong wrong wrong", "csrf": "f" * 32}
     return Ask(data=form, cookies={FORM_COOKIE: "f" * 32})
+
+
+def _sign_in_elsewhere(w: World) -> Ask:
+    w.app.state.signin_limit = RateLimit(per_second=1, burst=10)
+    return Ask()
+
+
+def _authorization(w: World) -> dict[str, str]:
+    """What a citizen's browser brings to the identity provider."""
+    origin = w.node.config.base_url
+    return dict(parse_qsl(urlsplit(w.app.state.identity.client(origin).begin(origin)[0]).query))
 
 
 def _lent(w: World) -> dict[str, object]:
@@ -241,6 +253,14 @@ RECIPES: dict[str, Recipe] = {
     "POST /tsa": lambda w: Ask(content=b"\x30\x00", headers={"Content-Type": "application/timestamp-query"}),
     "POST /signin": _sign_in,
     "POST /signout": lambda w: Ask(),
+    # the development identity provider
+    "GET /identity/authorize": lambda w: Ask(params=_authorization(w)),
+    "POST /identity/authorize": lambda w: Ask(
+        data={**_authorization(w), "citizen": "owner", "csrf": "f" * 32}, cookies={FORM_COOKIE: "f" * 32}
+    ),
+    "POST /identity/token": lambda w: Ask(data={"grant_type": "authorization_code"}),
+    "GET /phone/signin/start": _sign_in_elsewhere,
+    "POST /phone/signout": lambda w: Ask(),
     "POST /oauth/token": lambda w: Ask(data={"grant_type": "client_credentials"}),
     # between regions
     "POST /api/v1/enquiries": lambda w: Ask(json={"region": w.neighbour.region, "identifier": w.neighbour.licence}),

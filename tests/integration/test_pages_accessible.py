@@ -28,6 +28,8 @@ NO_PAGES = {
     "/training/step/{key}/{step}": "a redirect to where the step is done",
     "/signin/oidc": "a redirect to the provider",
     "/signin/oidc/return": "a redirect from the provider",
+    "/phone/signin/start": "a redirect to the provider",
+    "/phone/signin/return": "a redirect from the provider",
     "/audit/checkpoint": "a file",
     "/audit/export": "a file",
     "/audit/keys": "a file",
@@ -55,6 +57,7 @@ EXAMPLES: dict[str, Concrete] = {
     "/people/{account_id}": lambda service, cases: f"/people/{service.node.accounts.get('reviewer').id}",
     "/people/{account_id}/close": lambda service, cases: f"/people/{service.node.accounts.get('reviewer').id}/close",
     "/people/{account_id}/hand-over": lambda service, cases: f"/people/{service.node.accounts.get('reviewer').id}/hand-over",
+    "/identity/authorize": lambda service, cases: _identity(service),
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
     "/verify/{name}": lambda service, cases: _result(service, cases),
     "/training/{key}": lambda service, cases: "/training/counter",
@@ -72,6 +75,7 @@ SEEN_BY: dict[str, str | None] = {
     "/enquiries": "clerk",
     "/officer": "officer",
     "/people": "admin",
+    "/identity": None,
     "/phone": None,
     "/register": "keeper",
 }
@@ -111,6 +115,13 @@ def _draft(service: Service) -> str:
     return f"/desk/new/{service.app.state.uploads.create(service.node.accounts.get('handler').id, files).id}"
 
 
+def _identity(service: Service) -> str:
+    """Where a citizen is sent who signs in."""
+    origin = service.url.replace("127.0.0.1", f"{service.node.region}.localhost")
+    url: str = service.app.state.identity.client(origin).begin(origin)[0]
+    return url.removeprefix(origin)
+
+
 def _drill(service: Service) -> str:
     from ceremonies.drill import Drill
 
@@ -124,6 +135,7 @@ def addresses() -> list[str]:
     found = set()
     for router in pages.routers():
         found |= {route.path for route in router.routes if "GET" in getattr(route, "methods", ())}
+    found.add("/identity/authorize")  # the one page of the development identity provider
     return sorted(one for one in found - set(NO_PAGES) if not one.endswith(FILES))
 
 
