@@ -512,8 +512,11 @@ def _device(text: str) -> str:
 
 
 def _plain_name(text: str) -> str:
-    """Names as they are compared: without blanks and middle dots, which are written in several ways."""
-    return "".join(c for c in unicodedata.normalize("NFKC", text) if not c.isspace() and c not in "·•・.").casefold()
+    """Names as they are compared: without blanks and middle dots, which are written in several ways, and without the mark that
+    sample people carry.
+    """
+    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if not c.isspace() and c not in "·•・.")
+    return plain.removeprefix("样本").casefold()
 
 
 def _sha256(text: str) -> str:
