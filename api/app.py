@@ -63,6 +63,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.state.inspector = Inspector()
     app.state.uploads = Uploads(node.home / "drafts")
     app.state.tsa_limit = RateLimit(per_second=20, burst=40)
+    app.state.check_limit = RateLimit(per_second=0.2, burst=20)
     app.state.track_limit = RateLimit(per_second=0.2, burst=20)
     app.state.signin_limit = RateLimit(per_second=1, burst=10)
     app.state.token_limit = RateLimit(per_second=2, burst=60)

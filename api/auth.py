@@ -17,7 +17,7 @@ from people.schemas import Actor
 if TYPE_CHECKING:
     from ceremonies.node import Node
 
-_bearer = HTTPBearer(auto_error=False, description="A token made by `xinyin account token`.")
+bearer_scheme = HTTPBearer(auto_error=False, description="A token made by `xinyin account token`.")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -63,7 +63,7 @@ def citizen_of(request: Request) -> schemas.Citizen:
     return browser.citizen
 
 
-def caller(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None) -> Actor:
+def caller(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)] = None) -> Actor:
     """The known caller of an API operation.
 
     A browser's session counts too; what changes something then needs the session's token in ``X-CSRF-Token``, because a cookie
@@ -85,7 +85,7 @@ def caller(request: Request, bearer: Annotated[HTTPAuthorizationCredentials | No
 
 
 def bearer_caller(
-    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None
+    request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)] = None
 ) -> Actor | None:
     """Who calls where nobody need say so: the account of a bearer token, None without one.
 

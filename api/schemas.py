@@ -222,6 +222,31 @@ class LicenceOut(Open):
     document_url: str | None = None
 
 
+class AnnotatedCopyOut(Open):
+    """A copy of a licence for one purpose 加注件; `holder` is masked where it is a person."""
+
+    id: str
+    status: str = Field(description="in-force, expired, withdrawn, or licence- and the state of the licence")
+    status_zh: str
+    licence: str
+    identifier: str
+    type: str
+    type_name: str
+    holder: str
+    purpose: str
+    matter: str | None
+    until: datetime
+    maker: str
+    channel: str
+    check_code: str = Field(description="查验码 in groups, as printed")
+    created_at: datetime
+    withdrawn_at: datetime | None
+    document_sha256: str
+    impression: str
+    sample: bool
+    document_url: str | None = None
+
+
 class LeafOut(Open):
     """One entry of the audit log; ``seq`` is null while it waits for the sequencer."""
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from formats.x509 import Certificate
     from hsm.schemas import Generation
     from hsm.service import KeyService
+    from licences.annotated import AnnotatedCopies
     from licences.copies import CopyService
     from licences.copybook import CopyBook
     from licences.grants import GrantService
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from people.oidc import OidcService
     from people.service import AccountService
     from policies.recognition import RegionRecognition
+    from records.counter import CounterService
     from records.delivery import Courier
     from records.enquiries import EnquiryService
     from records.peers import PeerMail
@@ -247,6 +249,7 @@ class Node:
 
     @cached_property
     def licences(self) -> LicenceService:
+        from licences.annotated import AnnotatedCopies
         from licences.copybook import CopyBook
         from licences.service import LicenceService
 
@@ -262,7 +265,37 @@ class Node:
             person_key=self.citizens.person_key,
         )
         made.followers.append(CopyBook(self.audit, self.outbox, made.statuses).follow)
+        made.followers.append(AnnotatedCopies(made, matters=lambda: presenting.matters(self.home)).follow)
         return made
+
+    @cached_property
+    def annotated(self) -> AnnotatedCopies:
+        """Licences printed for one purpose 加注件."""
+        from licences.annotated import AnnotatedCopies
+
+        return AnnotatedCopies(self.licences, matters=lambda: presenting.matters(self.home))
+
+    @cached_property
+    def counter(self) -> CounterService:
+        """What is done at the counter for whoever is there in person."""
+        from people.cardreader import card_reader
+        from people.demo import CITIZENS
+        from records.counter import CounterService
+
+        cards = [(one.name, one.id_number) for one in CITIZENS]
+        return CounterService(
+            self.db,
+            self.audit,
+            self.authoriser,
+            self.annotated,
+            self.grants,
+            self.uses,
+            self.region,
+            reader=lambda: card_reader(self.mode, cards),
+            person_key=self.citizens.person_key,
+            organ=self.organ_of,
+            matters=lambda: presenting.matters(self.home),
+        )
 
     @property
     def status_lists(self) -> StatusLists:
@@ -439,6 +472,11 @@ class Node:
         if account is None:
             return local_operator(self.region)
         return self.accounts.get(account)
+
+    def organ_of(self, actor: Actor) -> str:
+        """Name of the department that somebody works in; the node's own where none is known."""
+        found = (one.name for one in self.accounts.departments() if one.id == actor.department)
+        return next(found, self.name)
 
     def department(self, named: str) -> str:
         """Identifier of a department by its identifier, code or name.

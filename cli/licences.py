@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -202,3 +202,55 @@ def grants(licence: Id) -> None:
         ("given_by", "授权人", "From"),
     )
     emit_list(found, columns)
+
+
+@app.command("copy")
+def copy(
+    licence: Id,
+    purpose: Annotated[str, typer.Option("--purpose", help="用途，印在纸面上，至多 30 字 / what it is for, as printed")],
+    until: Annotated[str, typer.Option("--until", help="最后可用之日 YYYY-MM-DD / the last day of use")],
+    out: Annotated[Path, typer.Option("--out", help="写到 / write the PDF here")],
+    idempotency_key: Key = None,
+) -> None:
+    """制作加注件：限一项用途的复制件（事项用 --matter）/ a copy for one purpose; its matter by --matter."""
+    can_write(out)
+    last = _day(until)
+    with opened() as (node, actor):
+        made, pdf = node.annotated.make(
+            actor,
+            licence,
+            purpose=purpose,
+            until=last.date() if isinstance(last, datetime) else last or date.today(),
+            matter=STATE.matter,
+            idempotency_key=idempotency_key,
+        )
+        write_out(out, pdf)
+        result = {**plain(made), "out": str(out)}
+
+    def human(console: Console) -> None:
+        console.print(f"[bold green]✔[/] {STATE.pick('已制作加注件', 'Copy made')}: {out}")
+        console.print(f"  {STATE.pick('查验码', 'Check code')} [bold]{made['check_code']}[/]  [dim]{made['id']}[/]")
+
+    emit(result, human)
+
+
+@app.command("printed")
+def printed(licence: Id) -> None:
+    """已制作的加注件 / the copies for one purpose that were made."""
+    with opened() as (node, actor):
+        found = node.annotated.of_licence(actor, licence)
+    columns = (
+        ("id", "加注件", "Copy"),
+        ("purpose", "用途", "Purpose"),
+        ("until", "有效期至", "Until"),
+        ("status_zh", "状态", "State"),
+        ("maker", "制作", "Made by"),
+    )
+    emit_list(found, columns)
+
+
+@app.command("copy-withdraw")
+def copy_withdraw(copy: Annotated[str, typer.Argument(metavar="COPY", help="加注件编号 / identifier of the copy")]) -> None:
+    """撤回加注件，立即失效 / withdraw a copy for one purpose."""
+    with opened() as (node, actor):
+        emit(plain(node.annotated.withdraw(actor, copy)))

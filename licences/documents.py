@@ -144,7 +144,7 @@ def render(
         "issued": [str(local.year), f"{local.month:02d}", f"{local.day:02d}"],
         "identifier": str(identifier),
         "verify_at": code_url.partition("#")[0],
-        "qr": qr_svg(code_url),
+        "qr": qr_svg(code_url, copy=annotation is not None),
         "sample": sample,
         "annotation": annotation.printed() if annotation is not None else None,
         "attachments": [
@@ -161,12 +161,19 @@ def render(
     return _template(kind.template).render(values, tags=False, at=made)
 
 
-def qr_svg(text: str) -> str:
-    """A QR code (error correction M) with its quiet zone, as SVG without a size of its own."""
+def qr(text: str, *, copy: bool = False) -> segno.QRCode:
+    """A QR code with one mask, so that the same text gives the same picture.
+
+    Error correction M; L for an annotated copy, whose code says more: larger modules read better from a photograph or a worn
+    scan than smaller ones with more to mend them by.
+    """
+    return segno.make_qr(text, error="l" if copy else "m", mask=3, boost_error=False)
+
+
+def qr_svg(text: str, *, copy: bool = False) -> str:
+    """The QR code with its quiet zone, as SVG without a size of its own."""
     out = io.BytesIO()
-    segno.make(text, error="m", micro=False, mask=3).save(
-        out, kind="svg", border=4, xmldecl=False, omitsize=True, dark="#000", light="#fff"
-    )
+    qr(text, copy=copy).save(out, kind="svg", border=4, xmldecl=False, omitsize=True, dark="#000", light="#fff")
     return out.getvalue().decode("utf-8")
 
 

@@ -26,6 +26,7 @@ from formats.identifiers import BadIdentifier, LicenceIdentifier
 from formats.statuslist import StatusRef
 from formats.x509 import Subject
 from licences import persons
+from licences.annotated_models import AnnotatedCopyRow
 from licences.catalogue import CheckedData, LicenceType, catalogue, licence_type
 from licences.documents import Issuer, render
 from licences.events import (
@@ -396,9 +397,9 @@ class LicenceService:
             status=status,
             sample=self.sample,
         )
-        _check_archivable(page)
+        check_archivable(page)
         sealed = self.seals.seal_within(attempt, order.use, page, Placement(*order.kind.seal_at_mm))
-        _check_archivable(sealed.data)
+        check_archivable(sealed.data)
         return _Issued(sealed, page, identifier, number, code, status, now)
 
     def _number_and_place(self, order: _Order, attempt: Attempt) -> tuple[int, StatusRef]:
@@ -618,7 +619,12 @@ class LicenceService:
             if row is None:
                 return None
             events = self._events(session, row.id)
-        return state_at(row, licence_type(row.type_id).name, events, at, known_at=known_at)
+            copies = session.scalars(
+                sa.select(AnnotatedCopyRow.document_sha256).where(AnnotatedCopyRow.licence_id == row.id)
+            ).all()
+        found = state_at(row, licence_type(row.type_id).name, events, at, known_at=known_at)
+        # A copy made for one purpose is this licence too; what it may be used for it says itself.
+        return replace(found, documents=(*found.documents, *copies)) if found is not None else None
 
     def of_person(self, person: str) -> Sequence[dict[str, Any]]:
         """The licences that belong to somebody, newest first, with ``relation`` (representative or holder); no events.
@@ -771,7 +777,8 @@ def _without(shown: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in shown.items() if key not in keys}
 
 
-def _check_archivable(document: bytes) -> None:
+def check_archivable(document: bytes) -> None:
+    """:raises NotArchivable: it breaks a rule of PDF/A-3b"""
     findings = pdfa.check(document)
     if findings:
         rules = ", ".join(sorted({f.rule for f in findings}))

@@ -20,6 +20,8 @@ from ca.models import CertificateRow
 from crypto.keys import PublicKey
 from formats.auditlog import Finding
 from hsm.models import KeyGenerationRow
+from licences.annotated_models import AnnotatedCopyRow
+from licences.annotated_parts import content_digest
 from licences.holding_models import CopyRow, GrantRow
 from licences.models import LicenceRow
 from licences.standing import person_mark
@@ -335,6 +337,17 @@ def _licence_told(leaf: Entry) -> Values:
     return told | {"impression_id": leaf.subject["impression"], "replaces": leaf.subject.get("replaces")}
 
 
+def _annotated_told(leaf: Entry) -> Values:
+    if leaf.kind == "licence.copy-withdrawn":
+        return {"withdrawn_by": leaf.actor}
+    told = {"document_sha256": leaf.subject["document"], "impression_id": leaf.subject["impression"], "withdrawn_by": None}
+    return told | {"licence_id": leaf.subject["licence"], "content": leaf.data["content"], "actor": leaf.actor}
+
+
+def _annotated_seen(row: AnnotatedCopyRow) -> Values:
+    return _columns(row) | {"content": content_digest(row)}
+
+
 def _grant_told(leaf: Entry) -> Values:
     if leaf.kind == "grant.withdrawn":
         return {"status": "withdrawn", "withdrawn_why": leaf.data["why"]}
@@ -388,7 +401,7 @@ TABLES = (
         "impression",
         "用印记录",
         ImpressionRow,
-        frozenset({"seal.applied", "licence.issued", "licence.changed"}),
+        frozenset({"seal.applied", "licence.issued", "licence.changed", "licence.copied"}),
         _IMPRESSION_ENDS,
         _impression_told,
         _impression_seen,
@@ -451,6 +464,15 @@ TABLES = (
         frozenset(),
         _licence_told,
         _columns,
+    ),
+    Kept(
+        "annotated_copy",
+        "加注件",
+        AnnotatedCopyRow,
+        frozenset({"licence.copied"}),
+        frozenset({"licence.copy-withdrawn"}),
+        _annotated_told,
+        _annotated_seen,
     ),
     Kept(
         "grant",
