@@ -33,6 +33,7 @@ _DESK = frozenset({"handler", "reviewer", "signer_off", "seal_keeper", "licensin
 PLACES = (
     Place("verify", "/verify"),
     Place("desk", "/desk", ("application.list",), _DESK),
+    Place("counter", "/counter", ("counter.identify",), frozenset({"window_clerk"})),
     Place("register", "/register", ("impression.list",), _DESK | {"auditor"}),
     Place("enquiries", "/enquiries", ("enquiry.list",), frozenset({"window_clerk", "licensing_clerk", "auditor"})),
     Place("officer", "/officer", ("key.list",), frozenset({"officer"})),

@@ -42,6 +42,8 @@ NAMES: dict[str, Callable[[World], str]] = {
     "ca": lambda w: w.node.ca.authorities()[0].name,
     "encoded": lambda w: "MEUwQzBBMD8wPTAJBgUrDgMCGgUABBR",
     "name": lambda w: "nothing",
+    "annotated_id": lambda w: w.annotated["id"],
+    "visit_id": lambda w: w.visit(),
     "list_id": lambda w: w.node.status_lists.lists()[0].id if w.licence else "",
 }
 """What stands for a name in a path."""
@@ -57,6 +59,20 @@ def _seal(**body: object) -> Recipe:
 
 def _licence(**body: object) -> Recipe:
     return lambda w: Ask({"licence_id": w.licence}, json=body)
+
+
+def _copy() -> dict[str, str]:
+    return {"purpose": "归档", "until": (utc_now() + timedelta(days=9)).date().isoformat(), "matter": "tax-registration"}
+
+
+def _counter(w: World, **form: str) -> Ask:
+    return Ask({"visit_id": w.visit()}, data={"matter": "tax-registration", **form})
+
+
+def _withdrawal(w: World, where: str) -> Ask:
+    visit, copy = w.copied()
+    what = {"what": copy}
+    return Ask({"visit_id": visit}, params=what) if where == "params" else Ask({"visit_id": visit}, data=what)
 
 
 def _new_application(w: World) -> Ask:
@@ -270,6 +286,23 @@ RECIPES: dict[str, Recipe] = {
     "GET /enquiries/{enquiry_id}/letter.pdf": lambda w: Ask({"enquiry_id": w.answered_enquiry}),
     "GET /api/v1/enquiries/{enquiry_id}/letter": lambda w: Ask({"enquiry_id": w.answered_enquiry}),
     "POST /api/v1/peer-messages": lambda w: Ask(content=b"no message", headers={"Content-Type": "application/jose"}),
+    # copies for one purpose, and the counter
+    "POST /api/v1/licences/{licence_id}/copies": lambda w: Ask({"licence_id": w.licence}, json=_copy()),
+    "GET /api/v1/check-codes/{code}": lambda w: Ask({"code": w.annotated["check_code"]}),
+    "POST /check": lambda w: Ask(data={"code": w.annotated["check_code"]}),
+    "POST /counter": lambda w: Ask(data={"card": w.card}),
+    "POST /counter/{visit_id}/ask": lambda w: _counter(w, type="business-licence"),
+    "POST /counter/{visit_id}/see": lambda w: _counter(w, licence=w.owned),
+    "POST /counter/{visit_id}/use": lambda w: _counter(w, licence=w.owned),
+    "GET /counter/{visit_id}/copy": lambda w: Ask({"visit_id": w.visit()}, params={"licence": w.owned}),
+    "POST /counter/{visit_id}/copy": lambda w: _counter(w, licence=w.owned, **_copy()),
+    "GET /counter/{visit_id}/copies/{annotated_id}": lambda w: Ask(
+        dict(zip(("visit_id", "annotated_id"), w.copied(), strict=True))
+    ),
+    "GET /counter/{visit_id}/agent": lambda w: Ask({"visit_id": w.visit()}, params={"licence": w.owned}),
+    "POST /counter/{visit_id}/agent": lambda w: _counter(w, licence=w.owned, card=w.other_card, until=_copy()["until"]),
+    "GET /counter/{visit_id}/withdraw": lambda w: _withdrawal(w, "params"),
+    "POST /counter/{visit_id}/withdraw": lambda w: _withdrawal(w, "data"),
     # desk
     "POST /desk/seal": lambda w: Ask(files=PDF, data={"seal": w.seal, **PLACE, "suite": "p256"}),
 }

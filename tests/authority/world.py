@@ -25,6 +25,7 @@ from ceremonies.sample import APPROVER, REGISTRAR, sample_uscc
 from formats.x509 import to_pem
 from hsm.schemas import KeyPurpose
 from people.citizens import Statement
+from people.demo import demo_citizen
 from people.models import IdentityRow, PasskeyRow, SessionRow
 from people.schemas import Citizen
 from policies.authorise import Decision
@@ -47,6 +48,7 @@ PERSONAS = {
     "signer": ("签发人", "signer-off"),
     "keeper": ("印章管理员", "seal keeper"),
     "clerk": ("证照经办人", "licensing clerk"),
+    "window": ("窗口人员", "window clerk"),
     "system": ("审批系统", "approval system"),
     "officer": ("密钥管理员", "security officer"),
     "auditor": ("审计员", "auditor"),
@@ -342,6 +344,33 @@ class World:
             until=utc_now() + timedelta(days=secrets.randbelow(300) + 1),
         )
         return str(made["id"])
+
+    @cached_property
+    def owned(self) -> str:
+        """A licence of the person who comes to the counter."""
+        one = demo_citizen("owner")
+        data = {**LICENCE, "uscc": "91310000MA1FL00050", "representative": one.name, "representative_id": one.id_number}
+        made, _ = self.node.licences.issue(self.node.actor(None), "business-licence", data) if self.licence else ({}, b"")
+        return str(made["id"])
+
+    @cached_property
+    def annotated(self) -> dict[str, Any]:
+        """A copy for one purpose of :attr:`licence`, made by its authority."""
+        until = (utc_now() + timedelta(days=9)).date()
+        return self.node.annotated.make(self.node.actor(None), self.licence, purpose="归档", until=until)[0]
+
+    card, other_card = demo_citizen("owner").name, demo_citizen("agent").name
+
+    def visit(self) -> str:
+        """Somebody at the counter, identified by the window clerk."""
+        return str(self.node.counter.identify(self.node.accounts.get("window"), self.card)["id"])
+
+    def copied(self) -> tuple[str, str]:
+        """A visit, and a copy for one purpose that was made in it."""
+        visit, until = self.visit(), (utc_now() + timedelta(days=9)).date()
+        window = self.node.accounts.get("window")
+        made, _ = self.node.counter.copy(window, visit, self.owned, purpose="开户", until=until, matter="open-bank-account")
+        return visit, str(made["id"])
 
     @cached_property
     def leaf(self) -> str:

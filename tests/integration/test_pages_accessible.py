@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
 
 from api import pages
 from ceremonies import training
+from ceremonies.node import Node
+from ceremonies.sample import FEDERATION, sample_seal
 from ceremonies.training import Cases
+from formats.dates import BEIJING
+from people.demo import demo_citizen
 from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
 from tests.documents import office_document
 from tests.neighbour import Neighbour
@@ -31,6 +37,7 @@ NO_PAGES = {
     "/phone/signin/start": "a redirect to the provider",
     "/phone/signin/return": "a redirect from the provider",
     "/audit/checkpoint": "a file",
+    "/counter/{visit_id}/copies/{annotated_id}": "a file",
     "/audit/export": "a file",
     "/audit/keys": "a file",
     "/audit/proof/{leaf_id}": "a file",
@@ -61,6 +68,11 @@ EXAMPLES: dict[str, Concrete] = {
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
     "/verify/{name}": lambda service, cases: _result(service, cases),
     "/training/{key}": lambda service, cases: "/training/counter",
+    "/counter/{visit_id}": lambda service, cases: _counter(service, "?done=copied"),
+    "/counter/{visit_id}/copy": lambda service, cases: _counter(service, "/copy?licence=LICENCE&matter=disability-benefit"),
+    "/counter/{visit_id}/agent": lambda service, cases: _counter(service, "/agent?licence=LICENCE&matter=disability-benefit"),
+    "/counter/{visit_id}/withdraw": lambda service, cases: _counter(service, "/withdraw?what=COPY"),
+    "/counter/{visit_id}/slip": lambda service, cases: _counter(service, "/slip"),
     "/desk/new/{draft}": lambda service, cases: _draft(service),
 }
 """For an address with a name in it: a real one."""
@@ -69,6 +81,7 @@ SEEN_BY: dict[str, str | None] = {
     "/": None,
     "/account": "handler",
     "/audit": "auditor",
+    "/counter": "window",
     "/desk": "handler",
     "/desk/{application_id}/void": "signer",
     "/t": None,
@@ -113,6 +126,27 @@ def _draft(service: Service) -> str:
         ("草稿.pdf", office_document("申请人：\\_\\_\\_\\_\\_\\_", date="　年　月　日", after="#pagebreak() #pagebreak()"))
     )
     return f"/desk/new/{service.app.state.uploads.create(service.node.accounts.get('handler').id, files).id}"
+
+
+@cache
+def _errand(node: Node) -> tuple[str, str, str]:
+    """A visit of the holder of a 残疾人证 at the counter, the certificate, and a copy for one purpose of it."""
+    sample_seal(node, FEDERATION)
+    data = json.loads((EXAMPLES_FOLDER / "disability-certificate.json").read_text("utf-8"))
+    licence = node.licences.issue(node.actor(None), "disability-certificate", data)[0]["id"]
+    clerk = node.accounts.get("window")
+    visit = node.counter.identify(clerk, demo_citizen("elder").name)["id"]
+    until = datetime.now(BEIJING).date() + timedelta(days=9)
+    wish = {"purpose": "申领补贴", "until": until, "matter": "disability-benefit"}
+    copy = node.counter.copy(clerk, visit, licence, **wish)[0]["id"]
+    node.counter.authorise(clerk, visit, licence, card=demo_citizen("agent").name, matter="disability-benefit", until=until)
+    node.counter.use(clerk, visit, licence, "disability-benefit")
+    return visit, licence, copy
+
+
+def _counter(service: Service, rest: str) -> str:
+    visit, licence, copy = _errand(service.node)
+    return f"/counter/{visit}{rest}".replace("LICENCE", licence).replace("COPY", copy)
 
 
 def _identity(service: Service) -> str:
