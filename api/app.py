@@ -67,6 +67,7 @@ def create_app(node: Node, *, secure_cookies: bool = False) -> FastAPI:
     app.state.track_limit = RateLimit(per_second=0.2, burst=20)
     app.state.signin_limit = RateLimit(per_second=1, burst=10)
     app.state.token_limit = RateLimit(per_second=2, burst=60)
+    app.state.wallet_limit = RateLimit(per_second=0.2, burst=30)
     app.add_middleware(BodyLimit, limit=body_limit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured)

@@ -14,6 +14,7 @@ from api.auth import Citizen, CurrentCitizen, node_of
 from api.holdings import ChallengeOut, CopyOut, DownloadedOut, GrantOut, HeldLicenceOut, Kind, MatterOut
 from api.routes.common import KNOWN, IdempotencyKey, Moment, errors
 from api.schemas import Page
+from crypto.errors import TooManyRequests
 
 router = APIRouter(prefix="/api/v1/wallet", tags=["wallet"], responses=KNOWN)
 
@@ -61,10 +62,19 @@ def challenge(request: Request, citizen: Citizen) -> Any:
 
 
 @router.post(
-    "/copies", operation_id="download_copy", status_code=201, response_model=DownloadedOut, responses=errors(400, 404, 409, 422)
+    "/copies",
+    operation_id="download_copy",
+    status_code=201,
+    response_model=DownloadedOut,
+    responses=errors(400, 404, 409, 422, 429),
 )
 def download(request: Request, citizen: Citizen, wish: CopyWish, idempotency_key: IdempotencyKey = None) -> Any:
     """The licence bound to the phone's key, as SD-JWT VC and as compact credential; the same key again renews its copy."""
+    if not request.app.state.wallet_limit.allow(citizen.id):  # each one costs signatures of the token
+        raise TooManyRequests(
+            "Too many licences were put on phones in a short time; wait a few minutes.",
+            "短时间内下载过于频繁，请几分钟后再试。",
+        )
     made = node_of(request).copies.download(
         citizen,
         wish.licence,

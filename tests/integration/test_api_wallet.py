@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.limits import RateLimit
 from api.sessions import CITIZEN_COOKIE, CitizenBrowser
 from cli.main import main
 from formats import jose, sdjwt
@@ -157,6 +158,18 @@ def test_reporting_a_phone_lost_signs_out_the_other_browsers(service: Service, l
     assert desk.http.get("/api/v1/wallet/licences").status_code == 200
     again = desk.post("copies", {"licence": licence["id"], "proof": phone.phone.proof(desk.post("challenges").json())})
     assert (again.status_code, again.json()["code"]) == (409, "phone-lost")
+
+
+def test_attack_a_signed_in_citizen_does_not_keep_the_token_busy(service: Service) -> None:
+    data = {**BUSINESS, "representative": "样本 忙人", "representative_id": identity_number(704)}
+    licence = service.node.licences.issue(service.node.actor(None), "business-licence", data)[0]
+    service.app.state.wallet_limit, kept = RateLimit(per_second=0.001, burst=2), service.app.state.wallet_limit
+    try:
+        greedy, other = Browser(service, "样本 忙人", identity_number(704)), Browser(service, "样本 竞争者", RIVAL)
+        assert [greedy.download(licence["id"]).status_code for _ in range(3)] == [201, 201, 429]
+        assert other.download(licence["id"]).status_code == 404  # nobody else waits
+    finally:
+        service.app.state.wallet_limit = kept
 
 
 def test_bad_requests_are_answered_in_words_and_never_with_the_number_that_was_typed(
