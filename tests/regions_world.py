@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from ceremonies.config import FILE
@@ -28,10 +29,11 @@ SHANGHAI, ZHEJIANG = "310000", "330000"
 
 @dataclass
 class Regions:
-    """The two services; ``listeners`` are their sockets, for tests that take one away."""
+    """The two services."""
 
     shanghai: Service
     zhejiang: Service
+    _webs: dict[str, _Web] = field(default_factory=dict, repr=False)
 
     def deliver(self) -> int:
         """What the workers of both would do: answer what a rule answers, bring what waits, both ways; how many arrived."""
@@ -40,6 +42,21 @@ class Regions:
             one.node.enquiries.work()
             arrived += one.node.peer_mail.work()
         return arrived
+
+    def refresh(self) -> None:
+        """What Zhejiang's worker does every few minutes: fetch anew what it holds of Shanghai."""
+        self.zhejiang.node.regions.refresh()
+        self.zhejiang.node.held.refresh()
+
+    @contextmanager
+    def without_shanghai(self) -> Iterator[None]:
+        """Shanghai's service is off: nothing listens at its address. Afterwards it is back, at the same address."""
+        web = self._webs[SHANGHAI]
+        web.stop()
+        try:
+            yield
+        finally:
+            self.shanghai.app = web.start()
 
 
 @contextmanager
@@ -51,9 +68,9 @@ def two_regions(name: str) -> Iterator[Regions]:
         _settle(home, region, sockets[region].getsockname()[1])
     shutil.copytree(EXAMPLES / "recognition", homes[ZHEJIANG] / "recognition", dirs_exist_ok=True)
     with ExitStack() as stack:
-        services = {region: stack.enter_context(_served(home, sockets[region])) for region, home in homes.items()}
-        acquaint(services[SHANGHAI].node, services[ZHEJIANG].node)
-        yield Regions(services[SHANGHAI], services[ZHEJIANG])
+        webs = {region: stack.enter_context(_served(home, sockets[region])) for region, home in homes.items()}
+        acquaint(webs[SHANGHAI].node, webs[ZHEJIANG].node)
+        yield Regions(webs[SHANGHAI].service(), webs[ZHEJIANG].service(), webs)
 
 
 def acquaint(*nodes: Node) -> None:
@@ -96,22 +113,47 @@ def _settle(home: Path, region: str, port: int) -> None:
     path.write_text(f"{text.rstrip()}\n\n[regions]\nprivate_hosts = {hosts}\n", "utf-8")
 
 
+class _Web:
+    """A node's service at one address, which can be off for a while."""
+
+    def __init__(self, node: Node, listener: socket.socket) -> None:
+        self.node = node
+        self._address = listener.getsockname()
+        self._listener: socket.socket | None = listener
+        self.app = self.start()
+
+    def service(self) -> Service:
+        return Service(self.node, f"http://127.0.0.1:{self._address[1]}", self.app)
+
+    def start(self) -> FastAPI:
+        """Listen; the application, which is a new one each time."""
+        self._listener = self._listener or socket.create_server(self._address)
+        self.app = create_app(self.node)
+        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=2))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + 30
+        while not self._server.started and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert self._server.started
+        return self.app
+
+    def stop(self) -> None:
+        """Nothing listens any more."""
+        self._server.should_exit = True
+        self._thread.join(15)
+        if self._listener is not None:
+            self._listener.close()
+        self._listener = None
+
+
 @contextmanager
-def _served(home: Path, listener: socket.socket) -> Iterator[Service]:
+def _served(home: Path, listener: socket.socket) -> Iterator[_Web]:
     node = Node.open(home)
     node.keys.custodian.status()
-    app = create_app(node)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert server.started
+    web = _Web(node, listener)
     try:
-        yield Service(node, f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+        yield web
     finally:
-        server.should_exit = True
-        thread.join(15)
-        listener.close()
+        web.stop()
         node.close()

@@ -15,8 +15,8 @@ LIMITS = Limits(size=16 * 1024 * 1024, time=5.0, redirects=0)
 
 class Outbound:
     """
-    :param private_hosts: those that may lie on private addresses, and under ``localhost`` be asked without TLS: development
-        nodes on one machine
+    :param private_hosts: ``name`` or ``name:port`` that may lie on private addresses, and under ``localhost`` be asked without
+        TLS: development nodes on one machine
     :param tls: with the root of the regions' certificates; the system's roots otherwise
     """
 
@@ -28,10 +28,13 @@ class Outbound:
         self._tls = tls
 
     def scheme(self, host: str) -> str:
-        """``https``; ``http`` for a private host (``name:port``) under ``localhost``."""
+        """``https``; ``http`` for a private host (``name`` or ``name:port``) under ``localhost``."""
         name = host.lower().partition(":")[0]
         local = name == "localhost" or name.endswith(".localhost")
-        return "http" if local and host.lower() in self._private else "https"
+        return "http" if local and self._is_private(host.lower()) else "https"
+
+    def _is_private(self, host: str) -> bool:
+        return not self._private.isdisjoint({host, host.partition(":")[0]})
 
     def get(self, url: str, hosts: Iterable[str], *, accept: str) -> bytes:
         """What is at ``url``, whose host must be among ``hosts``.
@@ -42,7 +45,7 @@ class Outbound:
         """
         allowed = {host.lower() for host in hosts}
         parts = urlsplit(url)
-        private = allowed & self._private
+        private = {host for host in allowed if self._is_private(host)}
         if parts.scheme != "https" and self.scheme(parts.netloc) != "http":
             raise AddressRefused(
                 "Other regions are asked over https only; nothing was fetched.", "只通过 https 访问其他地区；未获取任何内容。"
