@@ -23,6 +23,7 @@ from crypto.errors import Conflict, NotFound
 from crypto.keys import PublicKey, Signer
 from crypto.suites import ECDSA_P256_SHA256, Suite
 from formats.dates import shown_time
+from formats.x509 import Certificate
 from trust.schemas import ListContent
 from verify.trust import TrustList, TrustListRefused, TrustStore, key_fingerprint, read_list, read_pins
 
@@ -55,17 +56,21 @@ def public_jwk(key: PublicKey) -> dict[str, str]:
     return {"kty": "EC", "crv": "P-256", "x": _base64url(point[1:33]), "y": _base64url(point[33:65])}
 
 
-def sign_list(content: ListContent, signer: Signer) -> str:
-    """The list as compact JWS with ES256 (RFC 7515, in the manner of JAdES B-B, ETSI TS 119 182-1). One signature.
+def sign_list(content: ListContent, signer: Signer, certificate: Certificate | None = None) -> str:
+    """The list as compact JWS with ES256 (RFC 7515), a JAdES B-B signature where there is a certificate. One signature.
 
-    The header carries the public key and its fingerprint, which is what readers pin, and the time of signing (``iat``).
+    The header carries the public key and its fingerprint, which is what readers pin; for readers of JAdES (ETSI TS 119 182-1
+    §5.1) the time of signing (``iat``), the certificate (``x5c``) and its digest (``x5t#S256``). No trust rests on these.
     """
-    header = {
+    header: dict[str, Any] = {
         "typ": "trust-list+jws",
         "kid": signer.public_key.fingerprint,
         "jwk": public_jwk(signer.public_key),
         "iat": int(content.issued.timestamp()),
     }
+    if certificate is not None:
+        header["x5t#S256"] = _base64url(sha256(certificate.der).digest())
+        header["x5c"] = [base64.b64encode(certificate.der).decode("ascii")]
     return sign_jws(header, content.to_json(), signer)
 
 
@@ -88,7 +93,7 @@ class TrustService:
         """What the verifier trusts now."""
         return TrustStore.from_folder(self.folder)
 
-    def publish(self, content: ListContent, signer: Signer) -> TrustList:
+    def publish(self, content: ListContent, signer: Signer, certificate: Certificate | None = None) -> TrustList:
         """Sign our list, check it as a reader would, and put it in place; our own key is pinned on the way.
 
         The sequence number is one above the last published when ``content.sequence`` is 0.
@@ -102,7 +107,7 @@ class TrustService:
             content = replace(content, sequence=last + 1)
         if content.sequence <= last:
             raise _lower(content.region, content.sequence, last)
-        text = sign_list(content, signer)
+        text = sign_list(content, signer, certificate)
         made = read_list(text, [fingerprint])
         pins[fingerprint] = _pin(made, pins.get(fingerprint))
         self._write("list.jws", text)

@@ -41,7 +41,7 @@ REGION = re.compile(r"[0-9]{6}")
 class _ListRegistry(jws.JWSRegistry):
     """joserfc's bounds, widened to what a list with its key in the header and thousands of certificates needs."""
 
-    max_header_length = 2048
+    max_header_length = 8192
     max_payload_length = MAX_LIST_BYTES
 
 
@@ -159,9 +159,22 @@ def _header_key(compact: str) -> tuple[ECKey, str]:
         if jwk["crv"] != "P-256":
             raise _refuse("its key is not on P-256", "其密钥不在 P-256 曲线上")
         spki = key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (KeyError, ValueError, TypeError, AttributeError, JoseError) as exc:
+        if not _certificate_fits(header, spki):
+            raise _refuse("its certificate is that of another key", "其证书属于另一密钥")
+    except TrustListRefused:
+        raise
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, JoseError, XinyinError) as exc:
         raise _refuse("it is not a signed list", "不是经签名的列表") from exc
     return key, spki_fingerprint(spki)
+
+
+def _certificate_fits(header: Mapping[str, Any], spki: bytes) -> bool:
+    """Whether the certificate of a JAdES header (``x5c``, ``x5t#S256``), where there is one, is that of the signing key."""
+    if "x5c" not in header and "x5t#S256" not in header:
+        return True
+    der = base64.b64decode(header["x5c"][0], validate=True)
+    digest = base64.urlsafe_b64encode(sha256(der).digest()).rstrip(b"=").decode("ascii")
+    return header.get("x5t#S256") == digest and Certificate.parse(der).spki == spki
 
 
 def _body(body: Any, fingerprint: str, compact: str) -> TrustList:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft7Validator, FormatChecker
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT7
 
 from crypto.errors import NotFound
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
-from formats.x509 import to_pem
+from formats.x509 import Certificate, to_pem
+from tests.node_home import founded_home
 from tests.verify_world import DAY, NOW, World, list_key
 from trust.schemas import ListContent, TrustedEntity
 from trust.service import LowerSequence, TrustService, WrongRegion, fingerprint_of, public_jwk, sign_list
-from verify.trust import ServiceType, TrustedService, TrustListRefused, TrustStore, read_list
+from verify.trust import SERVICE_TYPE_PREFIX, ServiceType, TrustedService, TrustListRefused, TrustStore, read_list
 
 PIN = list_key().public_key.fingerprint
 
@@ -27,31 +32,13 @@ def world() -> World:
     return World(Suite.P256)
 
 
-def conforms(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "$") -> list[str]:
-    """Problems of ``value`` under the part of JSON Schema (draft 7) that ETSI's schema uses."""
-    if "$ref" in schema:
-        return conforms(value, root["definitions"][schema["$ref"].rsplit("/", 1)[-1]], root, path)
-    kinds = {"object": dict, "array": list, "string": str, "integer": int}
-    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
-        return [f"{path}: not {schema['type']}"]
-    found: list[str] = []
-    if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        found += [f"{path}: {k} missing" for k in schema.get("required", []) if k not in value]
-        if schema.get("additionalProperties") is False:
-            found += [f"{path}: {k} not allowed" for k in value if k not in properties]
-        for k, v in value.items():
-            if k in properties and isinstance(properties[k], dict):
-                found += conforms(v, properties[k], root, f"{path}.{k}")
-    if isinstance(value, list):
-        if len(value) < schema.get("minItems", 0):
-            found.append(f"{path}: too few")
-        for i, item in enumerate(value):
-            if isinstance(schema.get("items"), dict):
-                found += conforms(item, schema["items"], root, f"{path}[{i}]")
-    if isinstance(value, str) and not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1 << 30):
-        found.append(f"{path}: length")
-    return found
+def problems_of(body: Any, folder: Path) -> list[str]:
+    """What ETSI's own JSON Schema (draft 7, formats checked) finds wrong with a list."""
+    schema = json.loads((folder / "1960201_json_schema.json").read_text("utf-8"))
+    jwk = Resource.from_contents(json.loads((folder / "rfc7517.json").read_text("utf-8")), default_specification=DRAFT7)
+    registry: Registry[Any] = Registry().with_resource("rfcs/rfc7517.json", jwk)
+    validator = Draft7Validator(schema, registry=registry, format_checker=FormatChecker())
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(body)]
 
 
 def body_of(jws: str) -> dict[str, Any]:
@@ -61,14 +48,39 @@ def body_of(jws: str) -> dict[str, Any]:
 
 
 @pytest.mark.corpus
-def test_our_list_has_the_shape_of_ts_119_602(world: World, corpus: Path) -> None:
-    schema = json.loads((corpus / "trust-lists" / "1960201_json_schema.json").read_text())
-    assert conforms(body_of(world.signed_list()), schema, schema) == []
+def test_our_list_is_valid_by_the_schema_of_ts_119_602(world: World, corpus: Path) -> None:
+    folder = corpus / "trust-lists"
+    assert problems_of(body_of(world.signed_list()), folder) == []
     # The check itself tells good from bad: ETSI's own samples.
-    for name in ("valid.json", "valid-full.json"):
-        assert conforms(json.loads((corpus / "trust-lists" / name).read_text()), schema, schema) == [], name
+    for name in ("valid.json", "valid-full.json", "valid-emptyTE.json"):
+        assert problems_of(json.loads((folder / name).read_text("utf-8")), folder) == [], name
     for name in ("invalid.json", "empty-only-schema-extensions.json"):
-        assert conforms(json.loads((corpus / "trust-lists" / name).read_text()), schema, schema), name
+        assert problems_of(json.loads((folder / name).read_text("utf-8")), folder), name
+
+
+@pytest.mark.corpus
+def test_a_nodes_own_list_is_valid_by_the_schema_and_a_jades_signature(corpus: Path) -> None:
+    home = founded_home("trust-lists")
+    compact = (home / "trust" / "list.jws").read_text("ascii")
+    body = body_of(compact)
+    assert problems_of(body, corpus / "trust-lists") == []
+    kinds = {
+        s["ServiceInformation"]["ServiceTypeIdentifier"].removeprefix(SERVICE_TYPE_PREFIX)
+        for entity in body["LoTE"]["TrustedEntitiesList"]
+        for s in entity["TrustedEntityServices"]
+    }
+    assert {"ca/root", "ca/issuing", "tsa", "seal-maker", "status-list", "credential-issuer", "receipt", "audit"} <= kinds
+    header = json.loads(base64.urlsafe_b64decode(compact.split(".")[0] + "=="))
+    [der] = [base64.b64decode(one) for one in header["x5c"]]
+    assert header["x5t#S256"] == base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+    assert Certificate.parse(der).public_key.fingerprint == header["kid"]
+    assert (header["alg"], header["cty"], type(header["iat"])) == ("ES256", "application/json", int)
+
+
+def test_a_list_whose_certificate_is_that_of_another_key_is_refused(world: World) -> None:
+    content = ListContent("310000", "上海市（样本）", 1, NOW - DAY, NOW + DAY, [])
+    with pytest.raises(TrustListRefused, match="another key"):
+        read_list(sign_list(content, list_key(), world.ca), [PIN])
 
 
 def test_a_list_is_read_back_as_it_was_written(world: World) -> None:
