@@ -38,6 +38,7 @@ PLACES = (
     Place("enquiries", "/enquiries", ("enquiry.list",), frozenset({"window_clerk", "licensing_clerk", "auditor"})),
     Place("officer", "/officer", ("key.list",), frozenset({"officer"})),
     Place("approvals", "/officer/approvals", ("approval.list",), frozenset({"officer", "administrator"})),
+    Place("trust", "/trust", ("trust.import",), frozenset({"officer"})),
     Place("audit", "/audit", ("audit.read",)),
     Place("people", "/people", ("people.list",), frozenset({"administrator"})),
 )

@@ -289,13 +289,24 @@ class TraceOut(Open):
 
 
 class TrustListOut(Open):
-    """A trust list that this node holds. ``status``: current, stale, closed or refused."""
+    """A trust list that this node holds. ``status``: current, stale, closed or refused; ``id`` is the fingerprint of its key.
+
+    ``url``, ``asked`` and ``answered`` say where another region's list comes from, when it was last asked for and when that
+    last went well; ``problem`` is what was wrong the last time.
+    """
 
     id: str | None
     status: str
     region: str | None = None
+    name: str | None = None
     sequence: int | None = None
+    issued: datetime | None = None
     next_update: datetime | None = None
+    own: bool = False
+    url: str | None = None
+    asked: datetime | None = None
+    answered: datetime | None = None
+    problem: str | dict[str, Any] | None = None
 
 
 class SubscriptionOut(Open):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ca.service import CertificateAuthorityService
     from ceremonies.compromise import Compromise
     from ceremonies.expiry import Expiry
+    from ceremonies.regions import RegionDesk
     from ceremonies.rotation import Rotation
     from ceremonies.sealstatus import SealStatusPublisher
     from crypto.keys import PublicKey, Signer
@@ -512,6 +513,12 @@ class Node:
         return HeldLists(folder, self.trust_store, self.outbound, region=self.region, own=self.status_lists)
 
     @cached_property
+    def region_desk(self) -> RegionDesk:
+        from ceremonies.regions import RegionDesk
+
+        return RegionDesk(self)
+
+    @cached_property
     def regions(self) -> Regions:
         """Other regions' trust lists by address: imported once with a fingerprint, refreshed by themselves."""
         from trust.regions import Regions
@@ -574,7 +581,17 @@ class Node:
         """Sign and publish this region's list as things stand now."""
         generation = self.keys.active_for(KeyPurpose.trust_list)
         signer = self.keys.signer(generation.id, "trust-list")
-        return self.trust.publish(list_content(self, datetime.now(UTC)), signer)
+        return self.trust.publish(list_content(self, datetime.now(UTC)), signer, self._list_certificate(generation))
+
+    def _list_certificate(self, generation: Generation) -> Certificate | None:
+        """For the list's JAdES header, from our own CA; readers go by the pinned key, so a list without one is still a list."""
+        from formats.x509 import Subject
+
+        with suppress(XinyinError):
+            usable = self.ca.usable(generation.id)
+            subject = Subject(f"{self.name} 信任列表 G{generation.number}", organization=self.name)
+            return usable[0] if usable else self.ca.issue(profile="trust-list", generation=generation, subject=subject)
+        return None
 
     def renew_trust(self) -> TrustList | None:
         """Publish again when half of the list's life is over, or when what it should say has changed."""

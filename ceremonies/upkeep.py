@@ -59,8 +59,12 @@ def tasks(node: Node) -> list[Task]:
 
 def side_tasks(node: Node) -> list[Task]:
     """What waits for others (receivers, file systems): each in a thread of its own, so that nothing of :func:`tasks` waits."""
-    found = [Task("call-backs", 1.0, node.courier.work), Task("peer-mail", 1.0, node.peer_mail.work)]
-    found.append(Task("enquiries", 2.0, node.enquiries.work))
+    found = [
+        Task("call-backs", 1.0, node.courier.work),
+        Task("peer-mail", 1.0, node.peer_mail.work),
+        Task("enquiries", 2.0, node.enquiries.work),
+        Task("regions", 15.0, node.region_desk.refresh),
+    ]
     for config in watch_configs(node.home):
         found.append(Task(f"watch {config.name}", 1.0, _watched(node, config)))
     return found

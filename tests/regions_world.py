@@ -62,7 +62,7 @@ class Regions:
 @contextmanager
 def two_regions(name: str) -> Iterator[Regions]:
     """Homes of their own for each ``name``; Zhejiang has the sample rules of recognition."""
-    homes = {SHANGHAI: founded_home(f"{name}-{SHANGHAI}"), ZHEJIANG: _zhejiang_home(name)}
+    homes = {SHANGHAI: founded_home(f"{name}-{SHANGHAI}"), ZHEJIANG: zhejiang_home(name)}
     sockets = {region: socket.create_server(("127.0.0.1", 0)) for region in homes}
     for region, home in homes.items():
         _settle(home, region, sockets[region].getsockname()[1])
@@ -95,7 +95,8 @@ def _template() -> Path:
 
 
 @cache
-def _zhejiang_home(name: str) -> Path:
+def zhejiang_home(name: str) -> Path:
+    """A founded home of region 330000, one for each name."""
     home = Path(mkdtemp(prefix="xinyin-test-")) / "node"
     atexit.register(shutil.rmtree, home.parent, ignore_errors=True)
     shutil.copytree(_template(), home, ignore=shutil.ignore_patterns("*.sock"))

@@ -15,8 +15,8 @@ LIMITS = Limits(size=16 * 1024 * 1024, time=5.0, redirects=0)
 
 class Outbound:
     """
-    :param private_hosts: ``name`` or ``name:port`` that may lie on private addresses, and under ``localhost`` be asked without
-        TLS: development nodes on one machine
+    :param private_hosts: those (``name``, or ``name:port``) that may lie on private addresses, and under ``localhost`` be asked
+        without TLS: development nodes on one machine
     :param tls: with the root of the regions' certificates; the system's roots otherwise
     """
 
@@ -31,10 +31,7 @@ class Outbound:
         """``https``; ``http`` for a private host (``name`` or ``name:port``) under ``localhost``."""
         name = host.lower().partition(":")[0]
         local = name == "localhost" or name.endswith(".localhost")
-        return "http" if local and self._is_private(host.lower()) else "https"
-
-    def _is_private(self, host: str) -> bool:
-        return not self._private.isdisjoint({host, host.partition(":")[0]})
+        return "http" if local and self._is_private(host) else "https"
 
     def get(self, url: str, hosts: Iterable[str], *, accept: str) -> bytes:
         """What is at ``url``, whose host must be among ``hosts``.
@@ -51,3 +48,6 @@ class Outbound:
                 "Other regions are asked over https only; nothing was fetched.", "只通过 https 访问其他地区；未获取任何内容。"
             )
         return Fetcher(allowed, private_hosts=private, limits=self._limits, tls=self._tls).get(url, accept=accept).data
+
+    def _is_private(self, host: str) -> bool:
+        return bool({host.lower(), host.lower().partition(":")[0]} & self._private)

@@ -262,6 +262,13 @@ RECIPES: dict[str, Recipe] = {
     "POST /audit/check": lambda w: Ask(),
     "POST /audit/consistency": lambda w: Ask(files={"file": ("old", w.node.audit.notes(limit=1)[0].encode())}),
     # open to all
+    "POST /api/v1/trust-lists": lambda w: Ask(json={"list": w.foreign_list()[0], "pin": w.foreign_list()[1]}),
+    "POST /api/v1/trust-lists/{region}/forget": lambda w: Ask({"region": w.trusted_region()}),
+    "POST /api/v1/trust-lists/refresh": lambda w: Ask(),
+    "GET /trust/{region}": lambda w: Ask({"region": w.trusted_region()}),
+    "GET /trust/{region}/forget": lambda w: Ask({"region": w.trusted_region()}),
+    "POST /trust": lambda w: Ask(files={"file": ("list.jws", w.foreign_list()[0].encode())}, data={"pin": w.foreign_list()[1]}),
+    "POST /trust/{region}/forget": lambda w: Ask({"region": w.trusted_region()}),
     "POST /api/v1/verifications": lambda w: Ask(files=PDF),
     "POST /verify": lambda w: Ask(files=PDF),
     "POST /v": lambda w: Ask(data={"code": "no code"}),

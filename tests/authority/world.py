@@ -33,6 +33,7 @@ from seals.placement import Placement
 from seals.workflow.drafts import NewDocument
 from store.db import utc_now
 from store.ids import new_id
+from tests.foreign_region import ForeignRegion
 from tests.neighbour import Neighbour
 from tests.node_home import EXAMPLES
 from tests.soft_phone import SoftPhone, identity_number
@@ -96,6 +97,7 @@ class World:
         self.asked: list[Asked] = []
         self.persona = "nobody"
         self._leaver: str | None = None
+        self._foreign: tuple[str, str] | None = None
         self._sessions: dict[str, Session] = {}
         self._browsers: dict[str, CitizenBrowser] = {}
         self._listen()
@@ -105,6 +107,20 @@ class World:
         node.accounts.create("other", secrets.token_hex(12), roles=roles, department=elsewhere.id)
 
         self.sequence()
+
+    def foreign_list(self) -> tuple[str, str]:
+        """The trust list of another region whose service is off, and its pin."""
+        if self._foreign is None:
+            region = ForeignRegion("440000", "广东省")
+            region.server.close()
+            self._foreign = (region.trust_list(1).decode(), region.pin)
+        return self._foreign
+
+    def trusted_region(self) -> str:
+        """Another region that is trusted here, imported again where somebody dropped it."""
+        listed, pin = self.foreign_list()
+        self.node.trust.accept(listed.encode(), pin=pin)
+        return "440000"
 
     # -- callers --------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from formats.dates import BEIJING
 from people.demo import demo_citizen
 from tests.browser import SCREENSHOTS, Person, chromium, needs_chromium
 from tests.documents import office_document
+from tests.foreign_region import ForeignRegion
 from tests.neighbour import Neighbour
 from tests.node_home import EXAMPLES as EXAMPLES_FOLDER
 from tests.node_home import Service, founded_home, serving
@@ -66,6 +67,8 @@ EXAMPLES: dict[str, Concrete] = {
     "/people/{account_id}/hand-over": lambda service, cases: f"/people/{service.node.accounts.get('reviewer').id}/hand-over",
     "/identity/authorize": lambda service, cases: _identity(service),
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
+    "/trust/{region}": lambda service, cases: f"/trust/{_trusted(service)}",
+    "/trust/{region}/forget": lambda service, cases: f"/trust/{_trusted(service)}/forget",
     "/verify/{name}": lambda service, cases: _result(service, cases),
     "/training/{key}": lambda service, cases: "/training/counter",
     "/counter/{visit_id}": lambda service, cases: _counter(service, "?done=copied"),
@@ -90,6 +93,7 @@ SEEN_BY: dict[str, str | None] = {
     "/people": "admin",
     "/identity": None,
     "/phone": None,
+    "/trust": "officer",
     "/register": "keeper",
 }
 """Whose page it is; None: nobody needs to be signed in. By the longest prefix."""
@@ -117,6 +121,16 @@ def _enquiry(service: Service) -> str:
     """A question of the neighbour that waits for the clerk, with particulars that do not agree."""
     licence = service.node.licences.list(service.node.actor(None)).items[0]
     return _neighbour(service).ask(licence["identifier"], particulars={"holder": "0" * 64}, matter="open-bank-account")
+
+
+def _trusted(service: Service) -> str:
+    """Another region that is trusted here; its service is off."""
+    if service.node.trust_store().list_of("440000") is None:
+        guangdong = ForeignRegion("440000", "广东省")
+        guangdong.server.close()
+        service.node.region_desk.import_text(service.node.actor(None), guangdong.trust_list(7), pin=guangdong.pin)
+        service.node.region_desk.refresh(service.node.actor(None))
+    return "440000"
 
 
 def _draft(service: Service) -> str:
