@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 
-from api import devprovider, identity, openapi, pages, problems, render, routes, wellknown
+from api import devprovider, identity, openapi, pages, phones, problems, render, routes, wellknown
 from api.limits import RateLimit, body_limit
 from api.logcheck import LogChecks
 from api.metrics import Measured
@@ -88,4 +88,6 @@ def _problem_page(request: Request, found: problems.Problem) -> Response:
         return Response(status_code=303, headers={"Location": f"{signin}?to={quote(wanted)}"})
     if found.status >= 500:  # who is signed in may be the very thing that cannot be found out
         request.state.session = None
+    if request.url.path.startswith("/phone"):
+        return phones.page(request, "problem.html", status=found.status, problem=found.model_dump())
     return render.page(request, "problem.html", found.status, problem=found.model_dump())

@@ -9,7 +9,9 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from api import render
+from api.sessions import CitizenBrowser
 from api.texts import sentences
+from people.errors import CitizenUnknown
 from policies.presenting import matters
 
 STATIC = render.HERE / "static"
@@ -26,9 +28,17 @@ def is_large(request: Request) -> bool:
     return request.cookies.get(LARGE) == "1"
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """A page of the phone in the reader's language and size of type."""
-    return render.page(request, f"phone/{template}", status, large=is_large(request), **values)
+def page(request: Request, template: str, browser: CitizenBrowser | None = None, status: int = 200, **values: Any) -> Response:
+    """A page of the phone in the reader's language and size of type; ``browser`` is that of whoever is signed in."""
+    known = {"citizen": browser.citizen, "csrf": browser.csrf} if browser else {"citizen": None}
+    return render.page(request, f"phone/{template}", status, large=is_large(request), drawable=can_draw(), **known, **values)
+
+
+def signed_in(browser: CitizenBrowser | None) -> CitizenBrowser:
+    """:raises CitizenUnknown: nobody is; a page that is opened then leads to signing in and back"""
+    if browser is None:
+        raise CitizenUnknown("Sign in first.", "请先登录。")
+    return browser
 
 
 def words(lang: str, home: Path) -> dict[str, Any]:

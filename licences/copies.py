@@ -188,12 +188,15 @@ class CopyService:
         proof: str,
         grant_id: str | None = None,
         idempotency_key: str | None = None,
+        own_phone: Callable[[str], None] | None = None,
     ) -> dict[str, Any]:
         """Put a licence on the phone whose key ``proof`` proves, or renew the copy that is on it: the copy with both forms of
         its credential, as plain JSON.
 
         :param device: what the owner calls the phone
         :param grant_id: on which authorisation, where somebody has several for the licence; by default the widest
+        :param own_phone: asked with the fingerprint of the phone's key before anything is made; raises if the caller's session
+            serves another phone
         :raises BadProof: the proof does not hold, or its nonce is not one of ours, too old, or used
         :raises PhoneLost: this phone's key was reported lost
         :raises NoSuchLicence: none that the citizen has to do with; :raises NotAllowed: the rules say no
@@ -201,6 +204,8 @@ class CopyService:
         held = proofs.read(proof, audience=self.base_url, now=self._now())
         with self.db.read() as session:
             order = self._order(session, actor, licence_id, grant_id, held)
+        if own_phone is not None:
+            own_phone(held.key.fingerprint)
         generation = self._issuer()
         device = _device(device)
         request = {

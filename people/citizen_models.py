@@ -45,6 +45,8 @@ class CitizenSessionRow(Base):
     assurance: Mapped[str] = mapped_column(sa.String(200))
     """How the provider made sure of the person: the ``acr`` of its statement."""
     agent: Mapped[str] = mapped_column(sa.String(200))
+    phone: Mapped[str | None] = mapped_column(DIGEST)
+    """The phone's key that licences were downloaded to in this session; none yet: null. A session serves one phone."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     expires_at: Mapped[datetime]

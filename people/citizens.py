@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from people.citizen_models import CitizenRow, CitizenSessionRow
-from people.errors import BadIdentityNumber, NoSuchCitizen
+from people.errors import BadIdentityNumber, NoSuchCitizen, SignInHere
 from people.persons import PersonKeys
 from people.room import Room, digest
 from people.schemas import Citizen
@@ -175,6 +175,25 @@ class CitizenService(Room):
         self.db.run(
             lambda session: session.execute(sa.delete(CitizenSessionRow).where(CitizenSessionRow.token_digest == digest(token)))
         )
+
+    def bind_phone(self, token: str, phone: str) -> None:
+        """This session downloads to the phone with this key, and from now on to no other: a session that is copied out of
+        a browser puts nothing on another phone.
+
+        :param phone: digest of the phone's key
+        :raises SignInHere: it serves another phone already, or is over
+        """
+        free = sa.or_(CitizenSessionRow.phone.is_(None), CitizenSessionRow.phone == phone)
+        bind = sa.update(CitizenSessionRow).where(CitizenSessionRow.token_digest == digest(token), free).values(phone=phone)
+
+        def run(session: Session) -> bool:
+            return bool(session.execute(bind.returning(CitizenSessionRow.id)).all())
+
+        if not self.db.run(run):
+            raise SignInHere(
+                "This sign-in belongs to another phone; sign in again on this one.",
+                "本次登录属于另一部手机；请在这部手机上重新登录后再下载。",
+            )
 
     def sign_out_elsewhere(self, citizen: Citizen, *, keep: str | None = None) -> int:
         """End every session of a citizen but the one with the token ``keep`` (the phone is lost); how many."""

@@ -224,6 +224,12 @@ class CitizenUnknown(Unauthenticated):
     code = "citizen-not-signed-in"
 
 
+class SignInHere(Conflict):
+    """The session puts licences on another phone than the one that asks."""
+
+    code = "sign-in-here"
+
+
 class NoSuchCitizen(NotFound):
     """No citizen of this region has this identifier."""
 

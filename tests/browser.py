@@ -34,15 +34,21 @@ def chromium() -> Iterator[Any]:
 class Person:
     """Somebody with a browser of their own. ``complaints`` collects script errors and refused resources."""
 
-    def __init__(self, browser: Any, service: Service, *, size: str = "desk", lang: str = "zh", scheme: str = "light") -> None:
-        width, height = SIZES[size]
+    def __init__(
+        self, browser: Any, service: Service, *, size: str = "desk", lang: str = "zh", scheme: str = "light", zoom: int = 1
+    ) -> None:
+        width, height = (side // zoom for side in SIZES[size])  # zoomed: fewer CSS pixels, more dots each
         # Under the node's own name: passkeys belong to it, and Chromium takes every name below localhost for this machine.
         self.base = service.url.replace("127.0.0.1", f"{service.node.region}.localhost")
         self.service = service
         self.size = size
         self.scheme = scheme
         self.context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True, reduced_motion="reduce"
+            viewport={"width": width, "height": height},
+            device_scale_factor=zoom,
+            color_scheme=scheme,
+            accept_downloads=True,
+            reduced_motion="reduce",
         )
         self.page = self.context.new_page()
         self.complaints: list[str] = []

@@ -4,6 +4,7 @@ what belongs to others is as if it were not there.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -68,20 +69,27 @@ def challenge(request: Request, citizen: Citizen) -> Any:
     response_model=DownloadedOut,
     responses=errors(400, 404, 409, 422, 429),
 )
-def download(request: Request, citizen: Citizen, wish: CopyWish, idempotency_key: IdempotencyKey = None) -> Any:
-    """The licence bound to the phone's key, as SD-JWT VC and as compact credential; the same key again renews its copy."""
+def download(
+    request: Request, citizen: Citizen, browser: CurrentCitizen, wish: CopyWish, idempotency_key: IdempotencyKey = None
+) -> Any:
+    """The licence bound to the phone's key, as SD-JWT VC and as compact credential; the same key again renews its copy.
+
+    A sign-in serves one phone: with another key, sign in again.
+    """
     if not request.app.state.wallet_limit.allow(citizen.id):  # each one costs signatures of the token
         raise TooManyRequests(
             "Too many licences were put on phones in a short time; wait a few minutes.",
             "短时间内下载过于频繁，请几分钟后再试。",
         )
-    made = node_of(request).copies.download(
+    node = node_of(request)
+    made = node.copies.download(
         citizen,
         wish.licence,
         device=wish.device_name,
         proof=wish.proof,
         grant_id=wish.grant,
         idempotency_key=idempotency_key,
+        own_phone=partial(node.citizens.bind_phone, browser.token) if browser else None,
     )
     return JSONResponse(made, 201, {"Cache-Control": "no-store"})
 

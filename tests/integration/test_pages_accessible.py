@@ -43,6 +43,22 @@ NO_PAGES = {
     "/audit/keys": "a file",
     "/audit/proof/{leaf_id}": "a file",
     "/phone/large/{how}": "a redirect",
+    **dict.fromkeys(
+        (
+            "/phone",
+            "/phone/authorise",
+            "/phone/authorise/new",
+            "/phone/authorise/{grant_id}",
+            "/phone/authorise/{grant_id}/withdraw",
+            "/phone/download/{licence_id}",
+            "/phone/lost",
+            "/phone/lost/{copy_id}",
+            "/phone/settings",
+            "/phone/show",
+            "/phone/uses",
+        ),
+        "looked at as the citizen whose it is, in test_phone_accessible.py",
+    ),
 }
 """Addresses that answer GET with something else than a page; those that say so at their end (.pdf) are known anyhow."""
 

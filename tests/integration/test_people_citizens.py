@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from crypto.errors import Misconfigured
 from people.citizens import CitizenService, Statement
 from people.demo import CITIZENS, demo_citizen
-from people.errors import BadIdentityNumber, NoSuchCitizen, PersonKeyMissing
+from people.errors import BadIdentityNumber, NoSuchCitizen, PersonKeyMissing, SignInHere
 from people.persons import PersonKeys
 from store.audit import AuditLog
 from store.db import Database
@@ -131,6 +131,19 @@ def test_a_session_ends_by_sign_out_idleness_age_and_a_new_sign_in(citizens: Cit
         assert citizens.by_session(kept_busy.token) is not None
     clock.now = kept_busy.expires_at
     assert citizens.by_session(kept_busy.token) is None
+
+
+def test_a_sign_in_puts_licences_on_one_phone_only(citizens: CitizenService) -> None:
+    citizen = citizens.signed_in(statement())
+    here, there = (citizens.open_session(citizen).token for _ in range(2))
+    citizens.bind_phone(here, "a" * 64)
+    citizens.bind_phone(here, "a" * 64)
+    with pytest.raises(SignInHere):
+        citizens.bind_phone(here, "b" * 64)
+    citizens.bind_phone(there, "b" * 64)
+    citizens.sign_out(there)
+    with pytest.raises(SignInHere):
+        citizens.bind_phone(there, "b" * 64)
 
 
 def test_whoever_lost_a_phone_is_signed_out_everywhere_else(citizens: CitizenService) -> None:

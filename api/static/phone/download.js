@@ -3,7 +3,7 @@
 
 const version = new URL(import.meta.url).search;
 const { base64url, fromBase64url } = await import(`../shown-code.js${version}`);
-const { keep, keyOf, persist, startAnew } = await import(`./store.js${version}`);
+const { keep, keyOf, noted, persist, startAnew } = await import(`./store.js${version}`);
 
 class Refused extends Error {
   constructor(problem) {
@@ -30,8 +30,8 @@ const encoded = (value) => base64url(new TextEncoder().encode(JSON.stringify(val
 async function proof(pair, challenge) {
   const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", pair.publicKey);
   const head = { typ: "openid4vci-proof+jwt", alg: "ES256", jwk: { kty, crv, x, y } };
-  const issued = Math.floor(Date.parse(challenge.now || "") / 1000) || Math.floor(Date.now() / 1000);
-  const said = `${encoded(head)}.${encoded({ aud: challenge.audience, iat: issued, nonce: challenge.nonce })}`;
+  const claims = { aud: challenge.audience, iat: Math.floor((Date.now() + ((await noted("clock")) || 0)) / 1000), nonce: challenge.nonce };
+  const said = `${encoded(head)}.${encoded(claims)}`;
   const how = { name: "ECDSA", hash: "SHA-256" };
   const signature = await crypto.subtle.sign(how, pair.privateKey, new TextEncoder().encode(said));
   return `${said}.${base64url(new Uint8Array(signature))}`;
@@ -75,6 +75,7 @@ function dress(form) {
     } catch (error) {
       problem.querySelector("p").textContent = error instanceof Refused ? error.message : form.dataset.failed;
       problem.querySelector("[data-anew]").hidden = error.code !== "phone-lost";
+      problem.querySelector("[data-signin]").hidden = !["sign-in-here", "citizen-not-signed-in"].includes(error.code);
       problem.hidden = false;
       problem.focus();
       busy(false);

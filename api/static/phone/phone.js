@@ -38,23 +38,35 @@ function readAloud(button) {
   addEventListener("pagehide", () => voice.cancel());
 }
 
-// Licences that are on this phone can be shown; the others can be put on it.
+// Licences that are on this phone can be shown; the others can be put on it. Copies whose month is nearly over are renewed on the way,
+// with the same key: nobody has to do anything.
 async function markHere() {
-  const cards = document.querySelectorAll("[data-licence]");
+  const cards = document.querySelectorAll("[data-licence]:not(form)");
   const elsewhere = document.querySelector("[data-on-phone]");
   if (!cards.length && !elsewhere) return;
   const { copies, hasKey } = await import(`./store.js${version}`);
   const here = (await copies()).filter(hasKey);
   if (elsewhere) elsewhere.hidden = !here.length;
+  const found = [];
   for (const card of cards) {
-    const copy = here.find((one) => one.licence === card.dataset.licence);
-    if (!copy) continue;
+    const { licence, grant } = card.dataset;
+    const copy = here.find((one) => one.licence === licence && (one.grant || "") === grant);
+    if (!copy || !(copy.usable || copy.state === "suspended")) continue;
+    found.push(copy);
     const show = card.querySelector("[data-show]");
+    if (!show) continue;
     show.href = `/phone/show#${copy.id}`;
     show.hidden = false;
     card.querySelector("[data-download]").hidden = true;
     card.querySelector("[data-here]").hidden = false;
   }
+  const due = found.filter((copy) => copy.usable && Date.parse(copy.renew_from) <= Date.now());
+  if (due.length) await renew(due, document.querySelector("[data-citizen]").dataset);
+}
+
+async function renew(due, { citizen, csrf }) {
+  const { download } = await import(`./download.js${version}`);
+  for (const { licence, grant, device, citizen: whose } of due) if (whose === citizen) await download({ citizen, csrf, licence, grant, device });
 }
 
 for (const button of document.querySelectorAll("[data-speak]")) readAloud(button);

@@ -151,6 +151,7 @@ async function draw(code) {
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   canvas.style.width = `${canvas.width / devicePixelRatio}px`;
+  canvas.dataset.drawn = "";
   canvas.setAttribute("aria-label", say("code_is", { type: typeName(chosen), holder: chosen.shown.holder }));
 }
 

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("citizen_id", sa.String(length=64), nullable=False),
         sa.Column("assurance", sa.String(length=200), nullable=False),
         sa.Column("agent", sa.String(length=200), nullable=False),
+        sa.Column("phone", sa.String(length=64), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("seen_at", UtcDateTime(), nullable=False),
         sa.Column("expires_at", UtcDateTime(), nullable=False),
