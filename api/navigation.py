@@ -36,6 +36,7 @@ PLACES = (
     Place("counter", "/counter", ("counter.identify",), frozenset({"window_clerk"})),
     Place("register", "/register", ("impression.list",), _DESK | {"auditor"}),
     Place("enquiries", "/enquiries", ("enquiry.list",), frozenset({"window_clerk", "licensing_clerk", "auditor"})),
+    Place("receipts", "/receipts", ("receipt.list",), frozenset({"window_clerk", "signer_off"})),
     Place("officer", "/officer", ("key.list",), frozenset({"officer"})),
     Place("approvals", "/officer/approvals", ("approval.list",), frozenset({"officer", "administrator"})),
     Place("trust", "/trust", ("trust.import",), frozenset({"officer"})),

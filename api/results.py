@@ -23,6 +23,7 @@ class Results:
         self._count = count
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[float, str, dict[str, Any]]] = OrderedDict()
+        self._receipts: dict[tuple[str, str], str] = {}
 
     def put(self, verdict: dict[str, Any], at: str) -> str:
         """Keep ``verdict``, found at ``at`` (RFC 3339); returns its name (128 random bits)."""
@@ -41,7 +42,16 @@ class Results:
             found = self._kept.get(name)
         return (found[1], found[2]) if found else None
 
+    def receipt(self, name: str, account: str, made: str | None = None) -> str | None:
+        """Which receipt an account got for a result; with ``made``, remember it: a second click gives no second receipt."""
+        with self._lock:
+            if made is not None and name in self._kept:
+                self._receipts[name, account] = made
+            return self._receipts.get((name, account))
+
     def _drop(self) -> None:
         limit = time.monotonic() - self._seconds
         while self._kept and next(iter(self._kept.values()))[0] < limit:
             self._kept.popitem(last=False)
+        if len(self._receipts) > 2 * self._count:
+            self._receipts = {key: made for key, made in self._receipts.items() if key[0] in self._kept}

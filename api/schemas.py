@@ -118,6 +118,71 @@ class VerdictOut(Open):
     engine: dict[str, Any]
 
 
+class ScanOut(BaseModel):
+    """Whether a camera's frame showed a licence code, and the verdict on it."""
+
+    found: bool
+    verdict: VerdictOut | None = None
+
+
+class ReceiptOut(Open):
+    """A signed receipt 核验回执; ``jws`` is the receipt, ``claims`` what it says."""
+
+    id: str
+    status: str
+    at: datetime
+    organ: str
+    decision: Literal["accept", "check", "refuse"]
+    matter: str | None = None
+    channel: str
+    claims: dict[str, Any]
+    jws: str
+
+
+class CheckedReceiptOut(Open):
+    """What a genuine receipt says, and whose listed key signed it."""
+
+    id: str
+    status: Literal["genuine"]
+    signed_by: str
+    region: str
+    issued_at: datetime
+
+
+class ProvisionalOut(Open):
+    """Going on with something outstanding 容缺受理. ``status``: waiting, confirmed, refused, fulfilled or overdue."""
+
+    id: str
+    status: Literal["waiting", "confirmed", "refused", "fulfilled", "overdue"]
+    receipt: str
+    slip: str
+    bring: str
+    until: datetime
+
+
+class SlipOut(Open):
+    """What the applicant's slip says; nothing about persons."""
+
+    code: str
+    organ: str
+    status: str
+    matter: str | None = None
+    bring: str | None = None
+    until: datetime | None = None
+
+
+class UseOut(Open):
+    """One use of a licence: by which organ, for what."""
+
+    id: str
+    status: str
+    licence: str
+    organ: str
+    region: str
+    matter: str | None = None
+    at: datetime
+
+
 class Health(BaseModel):
     """``status`` is ``ok`` or ``failing``; ``checks`` name what was looked at."""
 

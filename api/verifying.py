@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from dataclasses import replace
@@ -38,34 +39,56 @@ class VerifierPool:
         matter: str | None = None,
         at: datetime | None = None,
         actor: Actor | None = None,
+        challenge: str | None = None,
+        glance: bool = False,
     ) -> dict[str, Any]:
-        """The verdict on a document; any bytes give one.
+        """The verdict on a document or a picture; any bytes give one.
 
         :param actor: a system that relies on what passes: it is told when the document falls
+        :param challenge: digits that the holder was asked to type (对口令)
+        :param glance: the picture is one of many that a camera sends
 
         :raises Unavailable: too many documents are being verified
         """
         if not self._slots.acquire(timeout=_WAIT_SECONDS):
             raise Unavailable("Many documents are being verified right now; try again shortly.", "当前核验较多，请稍后再试。")
         try:
-            context = self._node.verification_context(at=at, matter=matter)
+            context = self._node.verification_context(at=at, matter=matter, challenge=challenge, glance=glance)
             noting = _Noting(context.impressions)
             context = replace(context, impressions=noting)
             verdict = self._isolated.verify(data, name=os.path.basename(name)[:200] or "document", context=context)
         finally:
             self._slots.release()
-        metrics.verdicts.labels(verdict["verdict"], verdict["answer"]["decision"]).inc()
+        read = verdict.get("read_from") or {}
+        channel = ("camera" if glance else "photo") if read.get("kind") == "picture" else "file"
+        digest = read["sha256"] if channel == "camera" else hashlib.sha256(data).hexdigest()
+        verdict["presented"] = {"sha256": digest, "channel": channel, "matter": matter}
+        if not glance or read:
+            metrics.verdicts.labels(verdict["verdict"], verdict["answer"]["decision"]).inc()
         if actor is not None and verdict["verdict"] == "TOTAL-PASSED":
             self._node.reliances.note(actor, noting.asked)
         return verdict
 
-    def verify_code(self, text: str, *, matter: str | None = None, at: datetime | None = None) -> dict[str, Any]:
+    def verify_code(
+        self, text: str, *, matter: str | None = None, at: datetime | None = None, challenge: str | None = None
+    ) -> dict[str, Any]:
         """The verdict on a printed or shown code; the address in it is not followed."""
         from verify.code import verify_code
 
-        verdict = verify_code(text, context=self._node.verification_context(at=at, matter=matter))
+        context = self._node.verification_context(at=at, matter=matter, challenge=challenge)
+        verdict = verify_code(text, context=context)
+        verdict["presented"] = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "channel": "code", "matter": matter}
         metrics.verdicts.labels(verdict["verdict"], verdict["answer"]["decision"]).inc()
         return verdict
+
+    def receipt(self, actor: Actor, verdict: dict[str, Any], *, at: datetime | None = None) -> dict[str, Any]:
+        """A signed receipt for a verdict that this pool reached; the use of the licence is recorded with it."""
+        from records.receipts import Presented
+
+        said = verdict["presented"]
+        token = bytes.fromhex(said["sha256"]) if said["channel"] in ("camera", "code", "photo") else None
+        presented = Presented(said["sha256"], said["channel"], said["matter"], at, token)
+        return self._node.receipts.issue(actor, verdict, presented)
 
     def close(self) -> None:
         """End the worker processes."""

@@ -27,6 +27,7 @@ from cli import (
     people,
     policy,
     recognition,
+    receipts,
     seals,
     trust,
     watching,
@@ -112,6 +113,7 @@ for _name, _module in (
     ("subscription", notices.app),
     ("event", notices.event_app),
     ("watch", watching.app),
+    ("receipt", receipts.app),
 ):
     app.add_typer(_module, name=_name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from verify import pictures
@@ -37,9 +38,10 @@ def verify_scan(data: bytes, name: str, context: VerificationContext) -> dict[st
 
 def _judged(texts: list[str], kind: str, name: str, context: VerificationContext) -> dict[str, Any]:
     """One code's own verdict; of several the least favourable, and a clerk has to look."""
-    verdicts = [verify_code(text, context=context) for text in texts[:_MOST]]
-    verdict = min(verdicts, key=lambda one: _WORST_FIRST.index(one["answer"]["decision"]))
-    verdict["read_from"] = {"kind": kind, "file": name, "codes": len(texts)}
+    verdicts = [(verify_code(text, context=context), text) for text in texts[:_MOST]]
+    verdict, code = min(verdicts, key=lambda one: _WORST_FIRST.index(one[0]["answer"]["decision"]))
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    verdict["read_from"] = {"kind": kind, "file": name, "codes": len(texts), "sha256": digest}
     if len(texts) > 1:
         several = reason("picture-several-codes", count=len(texts))
         verdict["reasons"].append(several.to_dict())

@@ -6,7 +6,7 @@
   const input = form.querySelector("input[type=file]");
   const zone = form.querySelector(".drop");
   const bar = form.querySelector("progress");
-  const status = form.querySelector("[role=status]");
+  const status = zone.querySelector("[role=status]");
   const limit = Number(form.dataset.limit);
 
   const say = (text) => { status.textContent = text; };
@@ -48,6 +48,7 @@
     request.send(body);
   }
 
+  document.addEventListener("xinyin:result", (event) => show(event.detail.html, event.detail.address));
   form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
   input.addEventListener("change", () => { if (input.files.length) send(); });
 

@@ -37,6 +37,9 @@ NAMES: dict[str, Callable[[World], str]] = {
     "grant_id": lambda w: w.grant(),
     "code": lambda w: w.track_code,
     "enquiry_id": lambda w: w.enquiry(),
+    "receipt_id": lambda w: w.receipt,
+    "provisional_id": lambda w: w.provisional(),
+    "slip": lambda w: w.slip,
     "lang": lambda w: "en",
     "how": lambda w: "on",
     "ca": lambda w: w.node.ca.authorities()[0].name,
@@ -270,7 +273,10 @@ RECIPES: dict[str, Recipe] = {
     "POST /trust": lambda w: Ask(files={"file": ("list.jws", w.foreign_list()[0].encode())}, data={"pin": w.foreign_list()[1]}),
     "POST /trust/{region}/forget": lambda w: Ask({"region": w.trusted_region()}),
     "POST /api/v1/verifications": lambda w: Ask(files=PDF),
+    "POST /api/v1/verifications/scan": lambda w: Ask(files={"frame": ("f.jpg", b"no picture")}),
+    "POST /api/v1/receipts/check": lambda w: Ask(json={"jws": w.receipt_jws}),
     "POST /verify": lambda w: Ask(files=PDF),
+    "POST /verify/scan": lambda w: Ask(files={"frame": ("f.jpg", b"no picture")}),
     "POST /v": lambda w: Ask(data={"code": "no code"}),
     "POST /ocsp": lambda w: Ask(content=b"\x30\x00", headers={"Content-Type": "application/ocsp-request"}),
     "POST /tsa": lambda w: Ask(content=b"\x30\x00", headers={"Content-Type": "application/timestamp-query"}),
@@ -310,6 +316,15 @@ RECIPES: dict[str, Recipe] = {
     "POST /counter/{visit_id}/agent": lambda w: _counter(w, licence=w.owned, card=w.other_card, until=_copy()["until"]),
     "GET /counter/{visit_id}/withdraw": lambda w: _withdrawal(w, "params"),
     "POST /counter/{visit_id}/withdraw": lambda w: _withdrawal(w, "data"),
+    # receipts
+    "POST /verify/{name}/receipt": lambda w: Ask({"name": w.kept_result()}),
+    "POST /receipts/{receipt_id}/provisional": lambda w: Ask({"receipt_id": w.new_receipt()}, data=w.going_on()),
+    "POST /api/v1/receipts/{receipt_id}/provisional": lambda w: Ask({"receipt_id": w.new_receipt()}, json=w.going_on()),
+    "POST /provisionals/{provisional_id}": lambda w: Ask({"provisional_id": w.provisional()}, data={"do": "confirm"}),
+    "POST /api/v1/provisionals/{provisional_id}/decide": lambda w: Ask(
+        {"provisional_id": w.provisional()}, json={"confirm": True}
+    ),
+    "POST /api/v1/provisionals/{provisional_id}/fulfil": lambda w: Ask({"provisional_id": w.provisional(confirmed=True)}),
     # desk
     "POST /desk/seal": lambda w: Ask(files=PDF, data={"seal": w.seal, **PLACE, "suite": "p256"}),
 }

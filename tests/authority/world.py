@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from types import FrameType
 from typing import Any
@@ -103,7 +103,7 @@ class World:
         self._listen()
         node.accounts.create("system", None, roles=["handler", "seal_keeper"], department=self.department, kind="system")
         elsewhere = node.accounts.create_department("云江市气象局", uscc="11310000MB0X799990")
-        roles = ["handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk"]
+        roles = ["handler", "reviewer", "signer_off", "seal_keeper", "licensing_clerk", "window_clerk"]
         node.accounts.create("other", secrets.token_hex(12), roles=roles, department=elsewhere.id)
 
         self.sequence()
@@ -359,6 +359,59 @@ class World:
             matters=["open-bank-account"],
             until=utc_now() + timedelta(days=secrets.randbelow(300) + 1),
         )
+        return str(made["id"])
+
+    def _doubtful(self) -> dict[str, Any]:
+        """A verdict that says to check, as the verifier of this node gave it."""
+        code = "https://elsewhere.example/v#" + self.code.partition("#")[2]
+        verdict: dict[str, Any] = self.app.state.verifier.verify_code(code)
+        return verdict | {"answer": verdict["answer"] | {"decision": "check"}}
+
+    @cached_property
+    def code(self) -> str:
+        """What the code on the licence says."""
+        return str(self.node.licences.show(self.node.actor(None), self.licence)["code"])
+
+    def kept_result(self) -> str:
+        """The address of a result that somebody just looked at."""
+        return str(self.app.state.results.put(self._doubtful(), "2026-11-22T00:00:00Z"))
+
+    def new_receipt(self) -> str:
+        """A receipt of the window that nothing followed yet."""
+        made = self.app.state.verifier.receipt(self.node.accounts.get("window"), self._doubtful())
+        return str(made["id"])
+
+    @cached_property
+    def receipt(self) -> str:
+        """A receipt of the window, with a slip."""
+        made = self.new_receipt()
+        self.node.receipts.slip(self.node.accounts.get("window"), made)
+        return made
+
+    @property
+    def receipt_jws(self) -> str:
+        """The same as it is handed over."""
+        return str(self.node.receipts.show(self.node.actor(None), self.receipt)["jws"])
+
+    @property
+    def slip(self) -> str:
+        """By which the applicant sees what happens next."""
+        return str(self.node.receipts.show(self.node.actor(None), self.receipt)["slip"])
+
+    def going_on(self) -> dict[str, str]:
+        """How something is gone on with."""
+        signer = self.node.accounts.get("signer").id
+        day = (utc_now() + timedelta(days=5)).date().isoformat()
+        return {"supervisor": signer, "reason": "已电话核实", "bring": "原件", "until": day}
+
+    def provisional(self, *, confirmed: bool = False) -> str:
+        """Something gone on with, that waits for the signer-off or was confirmed."""
+        window, signer = self.node.accounts.get("window"), self.node.accounts.get("signer")
+        wish: dict[str, Any] = self.going_on()
+        wish["until"] = date.fromisoformat(wish["until"])
+        made = self.node.provisionals.record(window, self.new_receipt(), **wish)
+        if confirmed:
+            self.node.provisionals.decide(signer, made["id"], confirm=True)
         return str(made["id"])
 
     @cached_property

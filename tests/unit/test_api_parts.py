@@ -7,7 +7,7 @@ from pathlib import Path
 
 from api import texts
 from api.limits import DOCUMENT_BYTES, RateLimit, body_limit
-from api.pages import site
+from api.pages import verify
 from api.render import local_path, moment, short_name
 from api.results import Results
 
@@ -86,7 +86,7 @@ def test_every_sentence_that_a_page_asks_for_is_there() -> None:
     assert used <= set(found), sorted(used - set(found))
     for verdict in ("TOTAL-PASSED", "INDETERMINATE", "TOTAL-FAILED", "NO-SIGNATURE", "UNREADABLE"):
         assert f"verdict_{verdict}" in found
-    for sample in site._TRY:
+    for sample in verify._TRY:
         assert f"try_{sample}" in found
     for change in ("none", "permitted", "annotation", "undefined"):
         assert f"changes_{change}" in found

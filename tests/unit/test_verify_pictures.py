@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import struct
@@ -95,7 +96,8 @@ def test_a_picture_of_a_licence_gives_the_verdict_of_its_code(kind: str) -> None
     verdict = verify_bytes(saved(page(URL), kind), name="IMG_1.jpg", context=context())
     assert verdict["answer"]["decision"] == "accept", verdict["answer"]
     assert verdict["licence"]["number"] == CLAIMS.number
-    assert verdict["read_from"] == {"kind": "picture", "file": "IMG_1.jpg", "codes": 1}
+    digest = hashlib.sha256(URL.encode()).hexdigest()
+    assert verdict["read_from"] == {"kind": "picture", "file": "IMG_1.jpg", "codes": 1, "sha256": digest}
 
 
 @pytest.mark.parametrize("angle", [0, 90, 180, 271, 8, 33, 45])
