@@ -18,6 +18,7 @@ OPEN = frozenset(
         "POST /identity/token",
         "GET /identity/userinfo",
         "POST /api/v1/peer-messages",
+        "POST /api/v1/receipts/check",
     }
 )
 """Protocols that whoever calls has no account for; what is malformed is refused without asking a rule."""

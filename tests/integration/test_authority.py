@@ -59,7 +59,11 @@ AS_A_CITIZEN = ("/phone", "/api/v1/wallet")
 ABOUT_ONESELF = ("/account", "/signin", "/phone/sign", "/api/v1/wallet/challenges")
 OBJECTS = re.compile(r"\{(seal|impression|application|licence|subscription|delivery|event|account|approval|leaf)_id\}")
 AN_AUDITOR_MAY = re.compile(r"/(api/v1/)?(audit|account|signin|signout)")
-NO_ACCOUNT_NEEDED = {"POST /verify", "POST /v", "POST /signin", "POST /signout", "POST /api/v1/verifications", *OPEN}
+NO_ACCOUNT_NEEDED = {
+    *("POST /verify", "POST /verify/scan", "POST /v", "POST /signin", "POST /signout"),
+    *("POST /api/v1/verifications", "POST /api/v1/verifications/scan"),
+    *OPEN,
+}
 
 
 def test_who_is_not_signed_in_gets_nowhere_but_where_everybody_gets(rows: list[Row]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -59,6 +60,7 @@ NO_PAGES = {
         ),
         "looked at as the citizen whose it is, in test_phone_accessible.py",
     ),
+    "/receipts/{receipt_id}/file": "a file",
 }
 """Addresses that answer GET with something else than a page; those that say so at their end (.pdf) are known anyhow."""
 
@@ -82,6 +84,10 @@ EXAMPLES: dict[str, Concrete] = {
     "/people/{account_id}/close": lambda service, cases: f"/people/{service.node.accounts.get('reviewer').id}/close",
     "/people/{account_id}/hand-over": lambda service, cases: f"/people/{service.node.accounts.get('reviewer').id}/hand-over",
     "/identity/authorize": lambda service, cases: _identity(service),
+    "/provisionals/{provisional_id}": lambda service, cases: f"/provisionals/{_provisional(service, cases)['id']}",
+    "/receipts/{receipt_id}": lambda service, cases: f"/receipts/{_provisional(service, cases)['receipt']}",
+    "/receipts/{receipt_id}/provisional": lambda service, cases: f"/receipts/{_doubtful(service, cases)}/provisional",
+    "/s/{slip}": lambda service, cases: f"/s/{_provisional(service, cases)['slip']}",
     "/t/{code}": lambda service, cases: f"/t/{cases.track['sealed']}",
     "/trust/{region}": lambda service, cases: f"/trust/{_trusted(service)}",
     "/trust/{region}/forget": lambda service, cases: f"/trust/{_trusted(service)}/forget",
@@ -110,7 +116,10 @@ SEEN_BY: dict[str, str | None] = {
     "/identity": None,
     "/phone": None,
     "/trust": "officer",
+    "/provisionals": "signer",
+    "/receipts": "window",
     "/register": "keeper",
+    "/s": None,
 }
 """Whose page it is; None: nobody needs to be signed in. By the longest prefix."""
 
@@ -122,6 +131,22 @@ def _result(service: Service, cases: Cases) -> str:
     data = (training.folder(service.node) / cases.licences["withdrawn"]).read_bytes()
     verdict = service.app.state.verifier.verify(data, name="licence.pdf")
     return f"/verify/{service.app.state.results.put(verdict, '2026-11-22T01:30:00Z')}"
+
+
+def _doubtful(service: Service, cases: Cases) -> str:
+    """A receipt of the window for a code that nobody here vouches for."""
+    verdict = service.app.state.verifier.verify_code(f"https://elsewhere.example/v#{cases.code}")
+    verdict["answer"]["decision"] = "check"
+    return str(service.app.state.verifier.receipt(service.node.accounts.get("window"), verdict)["id"])
+
+
+def _provisional(service: Service, cases: Cases) -> dict[str, Any]:
+    """Something gone on with that waits for the signer-off."""
+    node = service.node
+    until = (datetime.now(UTC) + timedelta(days=5)).date()
+    wish: dict[str, Any] = {"reason": "已电话核实", "bring": "营业执照原件（样本）", "until": until}
+    signer = node.accounts.get("signer").id
+    return node.provisionals.record(node.accounts.get("window"), _doubtful(service, cases), supervisor=signer, **wish)
 
 
 _NEIGHBOURS: dict[str, Neighbour] = {}

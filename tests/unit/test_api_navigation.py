@@ -28,6 +28,7 @@ def test_each_role_finds_its_work_and_not_that_of_others() -> None:
     assert keys("officer") == ["verify", "officer", "approvals"]
     assert keys("auditor") == ["verify", "register", "enquiries", "audit"]
     assert keys("window_clerk") == ["verify", "counter", "enquiries"]
+    assert keys("window_clerk") == ["verify", "enquiries", "receipts"]
     assert keys("administrator") == ["verify", "approvals", "people"]
 
 
