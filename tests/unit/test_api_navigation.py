@@ -25,7 +25,7 @@ def test_each_role_finds_its_work_and_not_that_of_others() -> None:
     for role in ("handler", "reviewer", "seal_keeper"):
         assert keys(role) == ["verify", "desk", "register"], role
     assert keys("signer_off") == ["verify", "desk", "register", "receipts"]
-    assert keys("officer") == ["verify", "officer", "approvals"]
+    assert keys("officer") == ["verify", "officer", "approvals", "trust"]
     assert keys("auditor") == ["verify", "register", "enquiries", "audit"]
     assert keys("window_clerk") == ["verify", "counter", "enquiries"]
     assert keys("window_clerk") == ["verify", "enquiries", "receipts"]
