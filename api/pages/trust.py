@@ -62,7 +62,7 @@ def refresh(request: Request, session: CurrentSession, csrf: Csrf = "") -> Respo
     return RedirectResponse("/trust?refreshed=1", 303)
 
 
-@router.get("/trust/{region}")
+@router.get("/trust/regions/{region}")
 def region(request: Request, session: CurrentSession, region: str) -> Response:
     """One other region: its list, what is held of its states, who imported it."""
     node = node_of(request)
@@ -79,14 +79,14 @@ def region(request: Request, session: CurrentSession, region: str) -> Response:
     )
 
 
-@router.get("/trust/{region}/forget")
+@router.get("/trust/regions/{region}/forget")
 def before_forgetting(request: Request, session: CurrentSession, region: str) -> Response:
     """What it would mean, asked before it is done."""
     _known(session)
     return render.page(request, "trust/forget.html", here="trust", one=_listed(request, session, region))
 
 
-@router.post("/trust/{region}/forget")
+@router.post("/trust/regions/{region}/forget")
 def forget(request: Request, session: CurrentSession, region: str, csrf: Csrf = "") -> Response:
     """Stop trusting the region."""
     known = _known(session)

@@ -66,7 +66,7 @@ def test_an_officer_imports_a_region_only_with_its_fingerprint_compared(
     assert page.get_by_role("link", name="浙江省").is_visible()
     service.node.held.state(zhejiang.ref(3), datetime.now(UTC))
     officer.speak("en")
-    officer.go("/trust/330000")
+    officer.go("/trust/regions/330000")
     assert page.get_by_text("Status list of licences").is_visible()
     assert officer.violations() == []
     officer.shot("trust-region")
@@ -105,7 +105,7 @@ def test_a_region_whose_service_fails_or_whose_list_ran_out_is_told_apart_at_a_g
     row = person.page.get_by_role("row", name="浙江省")
     assert "已过期" in row.inner_text()
     assert "最近一次未能取得" in row.inner_text()
-    person.go("/trust/330000")
+    person.go("/trust/regions/330000")
     assert "序号为 19，而已知序号为 20" in person.page.get_by_role("alert").inner_text()
     assert person.violations() == []
     person.shot("trust-region-stale")
