@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -136,6 +137,8 @@ class EnquiryService:
                 "Say what it is about: the licence's identifier, or the file that was shown.",
                 "请给出证照标识，或所出示的文件。",
             )
+        if document_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", document_sha256):
+            raise BadEnquiry("The digest of a file is 64 hexadecimal digits.", "文件摘要应为 64 位十六进制数。")
         if region == self.region:
             raise BadEnquiry(
                 "It was issued in this region: look it up in the register here.", "该证照由本地区签发，请直接查询本地登记。"

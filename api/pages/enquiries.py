@@ -47,19 +47,28 @@ def enquiries(request: Request, session: SignedIn, direction: str = "", cursor: 
 
 @router.get("/enquiries/new")
 def new(
-    request: Request, session: SignedIn, region: str = "", identifier: str = "", matter: str = "", document: str = ""
+    request: Request,
+    session: SignedIn,
+    region: str = "",
+    identifier: str = "",
+    matter: str = "",
+    document: str = "",
+    slip: str = "",
 ) -> Response:
-    """The form; a page that has just verified a document hands over what it is about."""
+    """The form; a page that has just verified a document hands over what it is about, and the applicant's slip."""
     node = node_of(request)
     node.authorise(session.account, "enquiry.send", {"department": session.account.department or ""})
     typed = {"region": region[:6], "identifier": identifier[:200], "matter": matter[:64], "document": document[:64]}
+    typed["slip"] = slip[:64]
     return _new(request, typed)
 
 
 @router.post("/enquiries")
 def send(request: Request, session: SignedIn, form: Posted) -> Response:
     """Ask."""
-    typed = {key: str(form.get(key, "")).strip()[:300] for key in ("region", "identifier", "matter", "document", "remark")}
+    typed = {
+        key: str(form.get(key, "")).strip()[:300] for key in ("region", "identifier", "matter", "document", "remark", "slip")
+    }
     asked = {name: str(form.get(f"p_{name}", "")).strip()[:300] for name in PARTICULARS}
     try:
         made = node_of(request).enquiries.send(
@@ -70,6 +79,7 @@ def send(request: Request, session: SignedIn, form: Posted) -> Response:
             matter=typed["matter"] or None,
             particulars={name: value for name, value in asked.items() if value},
             remark=typed["remark"],
+            slip=typed["slip"][:64] or None,
         )
     except XinyinError as exc:
         if exc.status in (401, 403):

@@ -222,6 +222,28 @@ def test_other_departments_do_not_see_an_enquiry(regions: Regions, issued: tuple
     assert asked["id"] in {one["id"] for one in node.enquiries.list(window(regions.zhejiang)).items}
 
 
+def test_an_enquiry_goes_over_http_from_asking_to_the_letter(regions: Regions, issued: tuple[dict[str, Any], bytes]) -> None:
+    asking, answering = regions.zhejiang.client("window"), regions.shanghai.client("clerk")
+    wish = {"region": SHANGHAI, "identifier": issued[0]["identifier"], "particulars": {"address": "别处"}}
+    made = asking.post("/api/v1/enquiries", json=wish)
+    assert made.status_code == 201, made.text
+    path = f"/api/v1/enquiries/{made.json()['id']}"
+    assert asking.get(f"{path}/letter").status_code == 404
+    regions.deliver()
+    waiting = answering.get("/api/v1/enquiries", params={"direction": "in", "status": "open"}).json()["items"]
+    there = next(one["id"] for one in waiting if one["reference"] == made.json()["id"])
+    refused = regions.shanghai.client("window").post(f"/api/v1/enquiries/{there}/answer", json={})
+    assert (refused.status_code, refused.json()["code"]) == (403, "not-allowed")
+    assert answering.post(f"/api/v1/enquiries/{there}/answer", json={"remark": "请核对。"}).json()["status"] == "answered"
+    regions.deliver()
+    back = asking.get(path).json()
+    assert (back["answer"]["outcome"], back["answer"]["particulars"]) == ("no", {"address": False})
+    letter = asking.get(back["letter_url"])
+    assert letter.headers["content-type"] == "application/pdf"
+    assert hashlib.sha256(letter.content).hexdigest() == back["letter_sha256"]
+    assert regions.zhejiang.client().get(path).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("wanted", "error"),
     [
@@ -229,6 +251,7 @@ def test_other_departments_do_not_see_an_enquiry(regions: Regions, issued: tuple
         ({"region": "110000", "identifier": "ID"}, UnknownPeer),
         ({"region": SHANGHAI}, BadEnquiry),
         ({"region": SHANGHAI, "identifier": "no identifier"}, BadEnquiry),
+        ({"region": SHANGHAI, "document_sha256": "no digest"}, BadEnquiry),
         ({"region": SHANGHAI, "identifier": "ID", "particulars": {"phone": "1"}}, BadEnquiry),
         ({"region": SHANGHAI, "identifier": "ID", "particulars": {"holder": "  "}}, BadEnquiry),
     ],
