@@ -9,7 +9,6 @@ asking node's own verifier accepts it as a letter of that region.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import logging
 import re
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from crypto.errors import Conflict, NotFound, XinyinError
@@ -36,8 +34,9 @@ from policies.presenting import matter as matter_of
 from records.between_models import EnquiryRow, PeerMessageRow
 from records.enquiry_answers import Said, licence_of, said, seal_of
 from records.enquiry_letter import render
+from records.enquiry_messages import body_of, identifier_of, read_answer, read_enquiry
 from records.enquiry_outcome import for_applicant, judged
-from records.enquiry_questions import PARTICULARS, Answered, Asked, BadEnquiry, digests, moment, new_salt
+from records.enquiry_questions import BadEnquiry, digests, moment, new_salt
 from records.peers import BadMessage, Message, PeerMail, Take
 from seals.models import SealRow
 from seals.placement import KeywordPlacement
@@ -131,7 +130,7 @@ class EnquiryService:
         :raises BadEnquiry: nothing to ask about, or a region that is our own
         :raises UnknownPeer: no trust list of that region is held here; :raises NotAllowed: the rules say no
         """
-        identifier = _identifier(identifier)
+        identifier = identifier_of(identifier)
         if identifier is None and document_sha256 is None:
             raise BadEnquiry(
                 "Say what it is about: the licence's identifier, or the file that was shown.",
@@ -173,7 +172,7 @@ class EnquiryService:
 
         def write(session: Session) -> EnquiryRow:
             made = session.merge(row)
-            made.message_id = self.mail.send(session, region=region, kind=ASKED, body=_body(made), about=made.id)
+            made.message_id = self.mail.send(session, region=region, kind=ASKED, body=body_of(made), about=made.id)
             data: dict[str, Any] = {"region": region, "matter": matter, "identifier": identifier, "document": document_sha256}
             data |= {"asked": sorted(asked), "remark": _digest(made.remark)}
             subject = {"enquiry": made.id, "message": made.message_id}
@@ -187,10 +186,10 @@ class EnquiryService:
 
         :raises BadMessage: it answers nothing that was asked, or makes no sense
         """
-        answer, letter, reference = _answered(message.body)
+        answer, letter, reference = read_answer(message.body)
         with self.db.read() as session:
             if self._of_reference(session, "out", message.region, reference) is None:
-                raise _nothing_asked()
+                raise BadMessage("It answers nothing that was asked here.", "该答复与本节点发起的协查不符。")
         verdict = judged(self._verify(letter), message.region)
         blob = self.blobs.put(letter)
 
@@ -210,42 +209,20 @@ class EnquiryService:
 
     def asked(self, message: Message) -> Take:
         """Another region asks. :raises BadMessage: it makes no sense"""
-        try:
-            body = Asked.model_validate(dict(message.body))
-            identifier = _identifier(body.identifier)
-            asked_at, due_at = moment(body.asked_at, UTC), moment(body.due_at, UTC)
-        except (ValidationError, BadEnquiry) as exc:
-            raise _no_sense(exc) from exc
-        if (identifier is None and body.document_sha256 is None) or not set(body.particulars) <= set(PARTICULARS):
-            raise _no_sense(None)
+        asked = read_enquiry(message.body)
+        identifier, document = asked["identifier"], asked["document_sha256"]
 
         def take(session: Session) -> None:
-            if self._of_reference(session, "in", message.region, body.reference) is not None:
+            if self._of_reference(session, "in", message.region, asked["reference"]) is not None:
                 return
-            licence = licence_of(session, self.region, identifier, body.document_sha256)
+            licence = licence_of(session, self.region, identifier, document)
             department = licence.issuer_uscc if licence is not None else self._named_issuer(session, identifier)
-            row = EnquiryRow(
-                id=new_id("enquiry"),
-                region=self.region,
-                direction="in",
-                peer=message.region,
-                reference=body.reference,
-                status="open",
-                department=department,
-                organ=body.organ,
-                matter=body.matter,
-                identifier=identifier,
-                document_sha256=body.document_sha256,
-                salt=body.salt,
-                particulars=body.particulars,
-                remark=body.remark,
-                asked_at=asked_at,
-                due_at=due_at,
-            )
+            own = {"id": new_id("enquiry"), "region": self.region, "department": department}
+            row = EnquiryRow(**asked, **own, direction="in", peer=message.region, status="open")
             session.add(row)
             session.flush()
-            data: dict[str, Any] = {"region": message.region, "matter": body.matter, "identifier": identifier}
-            data |= {"document": body.document_sha256, "asked": sorted(body.particulars)}
+            data: dict[str, Any] = {"region": message.region, "matter": row.matter, "identifier": identifier}
+            data |= {"document": document, "asked": sorted(row.particulars)}
             subject = {"enquiry": row.id, "message": message.id} | ({"licence": licence.id} if licence is not None else {})
             self.audit.append(session, kind="enquiry.received", actor=f"region_{message.region}", subject=subject, data=data)
 
@@ -531,45 +508,5 @@ class EnquiryService:
         return next((one.name for one in self.mail.peers() if one.region == region), region)
 
 
-def _identifier(text: str | None) -> str | None:
-    """In its usual form. :raises BadEnquiry: no licence identifier"""
-    if not text:
-        return None
-    try:
-        return str(LicenceIdentifier.parse(text))
-    except BadIdentifier as exc:
-        raise BadEnquiry(exc.message, exc.message_zh) from exc
-
-
-def _body(row: EnquiryRow) -> dict[str, Any]:
-    """The enquiry as it travels: :class:`records.enquiry_questions.Asked`."""
-    names = ("reference", "identifier", "document_sha256", "matter", "salt", "particulars", "organ", "remark")
-    times = {"asked_at": int(row.asked_at.timestamp()), "due_at": int(row.due_at.timestamp())}
-    return {name: getattr(row, name) for name in names} | times
-
-
-def _answered(body: Mapping[str, Any]) -> tuple[Answered, bytes, str]:
-    """:raises BadMessage: no answer with its letter"""
-    try:
-        answer = Answered.model_validate(body["answer"])
-        moment(answer.at, UTC)
-        letter = base64.b64decode(body["letter"], validate=True)
-        reference = body["reference"]
-        if not isinstance(reference, str) or not set(answer.particulars) <= set(PARTICULARS):
-            raise ValueError
-    except (KeyError, TypeError, ValueError, binascii.Error, ValidationError, BadEnquiry) as exc:
-        raise _no_sense(exc) from exc
-    return answer, letter, reference
-
-
 def _digest(text: str | None) -> str | None:
     return hashlib.sha256(text.encode()).hexdigest() if text else None
-
-
-def _nothing_asked() -> BadMessage:
-    return BadMessage("It answers nothing that was asked here.", "该答复与本节点发起的协查不符。")
-
-
-def _no_sense(exc: Exception | None) -> BadMessage:
-    why = "; ".join(".".join(map(str, e["loc"])) for e in exc.errors()) if isinstance(exc, ValidationError) else ""
-    return BadMessage("The enquiry or its answer cannot be understood.", "无法理解该协查或答复的内容。", fields=why[:200])

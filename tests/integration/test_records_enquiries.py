@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -22,7 +23,10 @@ from records.between_models import EnquiryRow, PeerMessageRow
 from records.enquiries import EnquiryAnswered, NoSuchEnquiry
 from records.enquiry_outcome import judged
 from records.enquiry_questions import BadEnquiry, digest, in_one_form
-from records.peers import UnknownPeer
+from records.peers import BadMessage, Message, UnknownPeer
+from seals.placement import Placement
+from store.db import utc_now
+from store.ids import new_id
 from store.models import AuditLeafRow
 from tests.node_home import EXAMPLES, Service
 from tests.regions_world import SHANGHAI, ZHEJIANG, Regions, acquaint, two_regions
@@ -209,6 +213,36 @@ def test_no_particular_leaves_the_counter_or_is_kept_anywhere(regions: Regions, 
             bodies = session.scalars(sa.select(AuditLeafRow.body).where(AuditLeafRow.kind.startswith("enquiry."))).all()
         assert bodies
         assert not [body for body in bodies if secret in body or LICENCE["name"] in body]
+
+
+def test_a_letter_that_the_seal_does_not_stand_under_is_shown_as_not_confirmed(
+    regions: Regions, issued: tuple[dict[str, Any], bytes]
+) -> None:
+    service = regions.zhejiang.node.enquiries
+    answer = {"outcome": "yes", "in_force": True, "state": "in-force", "document": None, "particulars": {}, "remark": None}
+    answer |= {"organ": REGISTRAR, "by_rule": True, "at": int(utc_now().timestamp())}
+    unsealed = (EXAMPLES / "approval.pdf").read_bytes()
+    sealed_here = regions.zhejiang.node.seals.apply(
+        regions.zhejiang.node.actor(None), unsealed, seal_id=regions.zhejiang.seal()["id"], placement=Placement(1, 100, 200)
+    )[1]
+    for letter in (unsealed, sealed_here, b"no letter at all"):
+        asked = ask(regions, issued[0]["identifier"], slip="slip_forged")
+        body = {"reference": asked["id"], "answer": answer, "letter": base64.b64encode(letter).decode()}
+        take = service.returned(Message(new_id("message"), SHANGHAI, "enquiry-answer", body, utc_now()))
+        regions.zhejiang.node.db.run(take)
+        assert shown(regions, asked)["letter_verdict"]["counts"] is False
+        assert "未能核实" in service.of_slip("slip_forged")[-1]["message_zh"]
+
+
+def test_a_region_answers_only_what_it_was_asked(regions: Regions, issued: tuple[dict[str, Any], bytes]) -> None:
+    asked = ask(regions, issued[0]["identifier"])
+    answer = {"outcome": "yes", "in_force": True, "state": "in-force", "document": None, "particulars": {}, "remark": None}
+    answer |= {"organ": REGISTRAR, "by_rule": True, "at": 0}
+    body = {"reference": asked["id"], "answer": answer, "letter": ""}
+    for region, change in (("110000", {}), (SHANGHAI, {"reference": "enquiry_nobody"}), (SHANGHAI, {"answer": {}})):
+        message = Message(new_id("message"), region, "enquiry-answer", {**body, **change}, utc_now())
+        with pytest.raises(BadMessage):
+            regions.zhejiang.node.enquiries.returned(message)
 
 
 def test_other_departments_do_not_see_an_enquiry(regions: Regions, issued: tuple[dict[str, Any], bytes]) -> None:
