@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from api.auth import Citizen, CurrentCitizen, node_of
 from api.holdings import ChallengeOut, CopyOut, DownloadedOut, GrantOut, HeldLicenceOut, Kind, MatterOut
 from api.routes.common import KNOWN, IdempotencyKey, Moment, errors
-from api.schemas import Page
+from api.schemas import Page, UseOut
 from crypto.errors import TooManyRequests
 
 router = APIRouter(prefix="/api/v1/wallet", tags=["wallet"], responses=KNOWN)
@@ -146,3 +146,15 @@ def authorise(request: Request, citizen: Citizen, wish: GrantWish) -> Any:
 def withdraw(request: Request, citizen: Citizen, grant_id: str) -> Any:
     """End it at once, with everything that rests on it and all copies."""
     return JSONResponse(node_of(request).grants.withdraw(citizen, grant_id))
+
+
+@router.get("/uses", operation_id="licence_uses", response_model=Page[UseOut])
+def uses(request: Request, citizen: Citizen) -> Any:
+    """Who verified your licences and for what, newest first; licence managers see those of the licences that they manage."""
+    node, names = node_of(request), node_of(request).grants.matters()
+    held = {one["id"]: one for one in node.copies.of(citizen) if one["role"] in ("representative", "holder", "manager")}
+    found = node.uses.of_licences(sorted(held), limit=100)
+    for one in found:
+        matter = names.get(one["matter"] or "")
+        one |= {"matter_name": matter.en if matter else None, "matter_name_zh": matter.zh if matter else None}
+    return _items(found)
