@@ -5,7 +5,8 @@ out of :class:`store.outbox.Outbox`: :class:`records.subscriptions.SubscriptionS
 :class:`records.delivery.Courier` pushes each as a signed token (:mod:`records.secevent`) until it is taken or given up, and
 :class:`records.reliance.Reliances` remembers which system verified which document.
 
-:class:`records.receipts.Receipts` signs receipts for what was verified, :class:`records.uses.Uses` records the use of a licence with
-them, :class:`records.provisional.Provisionals` what goes on with something outstanding, :class:`records.seen.SeenCodes` codes shown
-lately; :class:`records.peers.PeerMail` carries messages between regions. Evidence packages belong here too and are not built yet.
+:class:`records.receipts.Receipts` signs receipts for what was verified, :class:`records.uses.Uses` records with them that a
+licence was used, :class:`records.provisional.Provisionals` what goes on with something outstanding;
+:class:`records.seen.SeenCodes` knows the codes shown lately, :class:`records.peers.PeerMail` carries messages between regions.
+Evidence packages belong here too and are not built yet.
 """

@@ -16,6 +16,7 @@ from api.pages.applying import SignedIn
 from api.pages.verify import matter_name
 from api.routes.receipts import as_file
 from api.sessions import demand
+from ceremonies.plain import plain
 from crypto.errors import TooManyRequests, XinyinError
 from formats.dates import BEIJING
 
@@ -162,6 +163,7 @@ def slip(request: Request, session: CurrentSession, slip: str) -> Response:
         "receipts/slip.html",
         here="track",
         s=found,
+        enquiries=[plain(one) for one in node.enquiries.of_slip(found["code"])],
         matter_name=matter_name(request, found["matter"]),
         code=" ".join(found["code"][i : i + 4] for i in range(0, len(found["code"]), 4)),
         qr=Markup(segno.make(address, error="m").svg_inline(omitsize=True, border=2)),  # noqa: S704 - made here

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import RedirectResponse, Response
@@ -19,6 +20,7 @@ from formats.dates import shown_time
 from people.schemas import Actor
 from policies.limits import DOCUMENT_BYTES
 from policies.presenting import matters
+from records.receipts import licence_region
 
 router = APIRouter(include_in_schema=False)
 
@@ -122,13 +124,24 @@ def receipt(
     csrf: Annotated[str, Form(max_length=200)] = "",
     then: Annotated[str, Form(max_length=16)] = "",
 ) -> Response:
-    """Sign a receipt for a kept result; a second click leads to the same one. ``then``: on to the form for going on."""
+    """Sign a receipt for a kept result; a second click leads to the same one. ``then``: on to the form for
+    going on (``provisional``), or to that for asking the issuing region (``enquiry``).
+    """
     demand(session.csrf, csrf)
     _, verdict = _kept(request, name)
     results = request.app.state.results
     found = results.receipt(name, session.account.id)
     if found is None:
         found = results.receipt(name, session.account.id, request.app.state.verifier.receipt(session.account, verdict)["id"])
+    if then == "enquiry":  # what is asked for the applicant shows on the applicant's slip
+        said = {
+            "region": licence_region(verdict) or "",
+            "identifier": str((verdict.get("licence") or {}).get("identifier") or ""),
+            "matter": str(verdict["presented"]["matter"] or ""),
+            "document": verdict["presented"]["sha256"] if verdict["presented"]["channel"] == "file" else "",
+            "slip": node_of(request).receipts.slip(session.account, found),
+        }
+        return RedirectResponse(f"/enquiries/new?{urlencode(said)}", 303)
     return RedirectResponse(f"/receipts/{found}" + ("/provisional" if then == "provisional" else ""), 303)
 
 
@@ -251,4 +264,7 @@ def _can(request: Request, account: Actor | None, verdict: dict[str, Any]) -> fr
     doubtful = verdict["answer"]["decision"] == "check"
     if doubtful and "receipt" in can and "window_clerk" in account.roles:
         can.add("provisional")
+        region = licence_region(verdict)
+        if region in {one.region for one in node_of(request).peer_mail.peers()}:
+            can.add("enquiry")
     return frozenset(can)
