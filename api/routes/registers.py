@@ -68,7 +68,7 @@ def trust_lists(request: Request, actor: Caller) -> Any:
 )
 def import_trust_list(request: Request, actor: Caller, wish: TrustListWish) -> Any:
     """The first time with the fingerprint that the region publishes; a list that is not pinned is refused, and the problem
-    names the fingerprint that was found (`fingerprint`).
+    names the fingerprint that was found (`values.fingerprint`).
     """
     desk = node_of(request).region_desk
     if (wish.url is None) == (wish.content is None):
