@@ -7,6 +7,7 @@ out of :class:`store.outbox.Outbox`: :class:`records.subscriptions.SubscriptionS
 
 :class:`records.receipts.Receipts` signs receipts for what was verified, :class:`records.uses.Uses` records with them that a
 licence was used, :class:`records.provisional.Provisionals` what goes on with something outstanding;
-:class:`records.seen.SeenCodes` knows the codes shown lately, :class:`records.peers.PeerMail` carries messages between regions.
-Evidence packages belong here too and are not built yet.
+:class:`records.seen.SeenCodes` knows the codes shown lately, :class:`records.peers.PeerMail` carries messages between regions,
+and :class:`records.enquiries.EnquiryService` asks them about licences and answers. Evidence packages belong here too and are
+not built yet.
 """

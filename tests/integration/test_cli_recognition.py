@@ -36,7 +36,7 @@ def test_rules_are_put_in_place_on_record_listed_explained_and_tested(shell: She
 
     asked = ("recognition", "explain", "--type", "business-licence", "--matter")
     elsewhere = "330000"
-    accepted = shell.json(*asked, "park-entry", "--region", elsewhere, "--type", "131000005000135424001")
+    accepted = shell.json(*asked, "park-entry", "--region", elsewhere, "--type", "13100000MB0X79995F001")
     assert (accepted["outcome"], accepted["rule"]) == ("accept", "disability-certificate-everywhere")
     refused = shell.json(*asked, "road-transport-permit", "--region", "320000", status=20)
     assert (refused["outcome"], refused["type"]) == ("refuse", TYPE)

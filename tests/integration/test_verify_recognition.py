@@ -116,7 +116,7 @@ def test_without_a_matter_nothing_is_asked(zhejiang: RegionRecognition) -> None:
 
 
 def test_a_licence_whose_metadata_claim_another_type_is_not_accepted_as_either(zhejiang: RegionRecognition) -> None:
-    found = verify_bytes(licence("131000005000135424001"), name="l.pdf", context=context(zhejiang, "open-bank-account"))
+    found = verify_bytes(licence("13100000MB0X79995F001"), name="l.pdf", context=context(zhejiang, "open-bank-account"))
     assert found["answer"]["decision"] == "check"
     assert "licence-type-contradiction" in {one["code"] for one in found["reasons"]}
     assert found["answer"]["seal"]["state"] == "ok"

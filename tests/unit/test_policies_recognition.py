@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from licences.catalogue import catalogue
 from policies import recognition
 from policies.presenting import matters
 from policies.recognition import BadRecognition, RecognitionRules, RegionRecognition
@@ -35,6 +36,11 @@ def test_the_sample_cases_speak_of_every_outcome() -> None:
     assert {case.outcome for case in recognition.load_cases(SAMPLE)} == set(recognition.OUTCOMES)
 
 
+def test_the_sample_cases_ask_about_types_that_the_catalogue_has() -> None:
+    known = {kind.type_code for kind in catalogue().values()}
+    assert {case.type_code for case in recognition.load_cases(SAMPLE)} == known
+
+
 def test_an_accepted_document_has_its_words_its_basis_and_the_type_it_counts_as() -> None:
     found = rules(RULE.replace("@id", '@local_type("L-1") @id')).judge(LICENCE, "310115", "open-bank-account", NOW)
     assert (found.outcome, found.rule, found.basis, found.local_type) == ("accept", "r", "协议", "L-1")
@@ -44,7 +50,7 @@ def test_an_accepted_document_has_its_words_its_basis_and_the_type_it_counts_as(
 @pytest.mark.parametrize(
     ("type_code", "region", "matter"),
     [
-        ("131000005000135424001", "310000", "open-bank-account"),
+        ("13100000MB0X79995F001", "310000", "open-bank-account"),
         (LICENCE, "330000", "open-bank-account"),
         (LICENCE, "310000", "tax-registration"),
         (LICENCE, "310000", "no-such-matter"),
