@@ -20,13 +20,14 @@ from ceremonies import training_desk
 from ceremonies.forgery import forge, tampered
 from ceremonies.node import Node
 from ceremonies.practice import practice_approval
-from ceremonies.sample import APPROVER, EXAMPLES, REGISTRAR, sample_seal
+from ceremonies.sample import APPROVER, EXAMPLES, FEDERATION, REGISTRAR, sample_seal
 from crypto.errors import Forbidden
 from crypto.suites import Suite
 from formats.dates import shown_time
 from hsm.schemas import KeyPurpose
+from people.demo import demo_citizen
 
-VERSION = 3
+VERSION = 4
 """Of what is prepared: a set of an older version is prepared anew."""
 _FILE = "cases.json"
 
@@ -92,6 +93,7 @@ def prepare(node: Node, *, fresh: bool = False) -> Cases:
             return before
         cases = Cases(set=before.set + 1 if before else 1, prepared_at=shown_time(datetime.now(UTC)))
         _licences(node, cases, home)
+        _certificate(node)
         cases.applications, cases.track = training_desk.prepare(node, cases.set)
         cases.role, cases.approval = _officers(node)
         node.audit.sequence(node.checkpoint_key())
@@ -144,6 +146,16 @@ def _licences(node: Node, cases: Cases, home: Path) -> None:
         cases.licences[case] = f"licence-{number}.pdf"  # the name gives nothing away
         _write(home / cases.licences[case], documents[case])
     cases.code = str(made["valid"][0]["code"]).partition("#")[2]
+
+
+def _certificate(node: Node) -> None:
+    """The certificate of a person who comes to the counter without a phone; one for all sets."""
+    seal, _ = sample_seal(node, FEDERATION)
+    elder = demo_citizen("elder")
+    data = json.loads((EXAMPLES / "disability-certificate.json").read_text("utf-8"))
+    data |= {"name": elder.name, "id_number": elder.id_number}
+    node.licences.issue(node.actor(None), "disability-certificate", data, seal_id=seal["id"], idempotency_key="training-elder")
+    node.renew_trust()
 
 
 # -- keys: what an officer looks at -----------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from store.ids import new_id
 
 LASTS = timedelta(minutes=30)
 """Nobody types against a clock, and nobody's identity stays open over lunch."""
+_LATELY = 10
 
 
 class NoSuchVisit(NotFound):
@@ -210,6 +211,7 @@ class CounterService:
             standing, rule = self._allowed(session, actor, visit, licence_id, matter)
             licence = standing.licence
             self._act(session, visit, "seen", licence.type_id, licence.id, matter, None, rule)
+            self._used(session, actor, licence, matter)
             return views.content(licence)
 
         return self.db.run(write)
@@ -226,18 +228,7 @@ class CounterService:
             standing, rule = self._allowed(session, actor, visit, licence_id, matter)
             licence = standing.licence
             act = self._act(session, visit, "used", licence.type_id, licence.id, matter, None, rule)
-            self.uses.record(
-                session,
-                licence.identifier,
-                token=None,
-                organ=self.organ(actor),
-                region=self.region,
-                matter=matter,
-                decision="accept",
-                channel="counter",
-                at=self._now(),
-                actor=actor.id,
-            )
+            self._used(session, actor, licence, matter)
             return views.act(session, act)
 
         return self.db.run(write)
@@ -320,7 +311,10 @@ class CounterService:
         return ended
 
     def standing(self, actor: Actor, visit_id: str) -> dict[str, Any]:
-        """What stands for whoever is here and can be withdrawn: ``{"grants": […], "copies": […]}``, of own licences alone."""
+        """Of the own licences of whoever is here: what stands and can be withdrawn, and who used them lately.
+
+        :returns: ``{"grants": […], "copies": […], "uses": […]}``
+        """
         with self.db.read() as session:
             visit = self._open(session, actor, visit_id)
             now = self._now()
@@ -337,7 +331,8 @@ class CounterService:
                 .where(AnnotatedCopyRow.withdrawn_at.is_(None), AnnotatedCopyRow.until > now)
                 .order_by(AnnotatedCopyRow.id.desc())
             ).all()
-            return views.standing(own, grants, copies)
+            found: dict[str, Any] = dict(views.standing(own, grants, copies))
+        return found | {"uses": self.uses.of_licences([row.id for row in own], limit=_LATELY)}
 
     def slip(self, actor: Actor, visit_id: str) -> dict[str, Any]:
         """What was done in a visit, for the person to take along: the visit, its acts in order, and the organ."""
@@ -381,6 +376,21 @@ class CounterService:
         if not self._in_force(session, found.licence):
             raise Conflict("The licence is not in force.", "该证照当前不是有效状态，不能使用。")
         return found, rule
+
+    def _used(self, session: Session, actor: Actor, licence: LicenceRow, matter: str) -> None:
+        """The holder sees who used or read the licence, and for what."""
+        self.uses.record(
+            session,
+            licence.identifier,
+            token=None,
+            organ=self.organ(actor),
+            region=self.region,
+            matter=matter,
+            decision="accept",
+            channel="counter",
+            at=self._now(),
+            actor=actor.id,
+        )
 
     def _in_force(self, session: Session, licence: LicenceRow) -> bool:
         state = state_of(session, licence, self._now())

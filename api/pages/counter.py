@@ -204,7 +204,8 @@ def _reader(request: Request) -> dict[str, Any]:
 def _visit(request: Request, session: Session, visit_id: str, status: int = 200, **values: Any) -> Response:
     counter = node_of(request).counter
     found = counter.visit(session.account, visit_id)
-    is_open = found["status"] == "open"
+    is_open, slip = found["status"] == "open", counter.slip(session.account, visit_id)
+    nothing: dict[str, Any] = {"grants": [], "copies": [], "uses": []}
     shown = {"problem": None, "answer": None, "done": "", "matter": "", "type": "", **values}
     return render.page(
         request,
@@ -212,8 +213,9 @@ def _visit(request: Request, session: Session, visit_id: str, status: int = 200,
         status,
         here="counter",
         visit=found,
-        stands=counter.standing(session.account, visit_id) if is_open else {"grants": [], "copies": []},
-        slip=counter.slip(session.account, visit_id),
+        stands=counter.standing(session.account, visit_id) if is_open else nothing,
+        slip=slip,
+        printed=next((one["ref"] for one in reversed(slip["acts"]) if one["kind"] == "copied"), ""),
         types=counter.types(),
         matters=list(matters(node_of(request).home).values()),
         names=_names(request),

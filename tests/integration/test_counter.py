@@ -155,6 +155,7 @@ def test_a_use_at_the_counter_is_seen_by_its_holder_on_the_phone(hall: Hall) -> 
     hall.counter.use(hall.clerk, visit, hall.certificate, BENEFIT)
     uses = hall.service.node.uses.of_licence(hall.certificate)
     assert (uses[0]["channel"], uses[0]["matter"], uses[0]["decision"]) == ("counter", BENEFIT, "accept")
+    assert hall.counter.standing(hall.clerk, visit)["uses"][0]["id"] == uses[0]["id"]  # and who has no phone, at the counter
 
 
 def test_nobody_uses_what_is_not_theirs(hall: Hall) -> None:
@@ -219,7 +220,7 @@ def test_nothing_is_authorised_or_withdrawn_for_who_is_not_there(hall: Hall) -> 
         hall.counter.authorise(hall.clerk, stranger, hall.certificate, card=AGENT.name, matter=BENEFIT, until=SOON)
     with pytest.raises(NoSuchLicence):
         hall.counter.copy(hall.clerk, stranger, hall.certificate, purpose="补贴", until=SOON, matter=BENEFIT)
-    assert hall.counter.standing(hall.clerk, stranger) == {"grants": [], "copies": []}
+    assert hall.counter.standing(hall.clerk, stranger) == {"grants": [], "copies": [], "uses": []}
 
 
 def test_every_act_has_its_leaf_and_the_rows_agree_with_the_log(hall: Hall) -> None:
