@@ -217,8 +217,10 @@ OPEN_TO_ALL = {
     "/api/v1/tracking/{code}",
     "/api/v1/check-codes/{code}",
     "/api/v1/peer-messages",
+    "/api/v1/receipts/check",
+    "/api/v1/slips/{slip}",
 }
-"""What needs no account: verifying, what is public, and messages that prove themselves by their signature."""
+"""What needs no account: verifying, what is public or has a code nobody guesses, and messages that their signature proves."""
 
 
 def test_nobody_in_particular_may_do_any_other_operation_of_the_document(service: Service) -> None:
