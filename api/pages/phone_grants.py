@@ -121,9 +121,14 @@ def _form(request: Request, browser: CitizenBrowser, licence: str, status: int =
         "problem": None,
         **values,
     }
-    days = {kind: LONGEST[kind].days for kind in one["may_authorise"]}
+    lasts = {kind: _months(LONGEST[kind]) for kind in one["may_authorise"]}
     until = {"min": today.isoformat(), "max": (today + max(LONGEST.values())).isoformat()}
-    return _page(request, browser, "grant-new.html", status, one=one, bounds=until, days=days, **said)
+    return _page(request, browser, "grant-new.html", status, one=one, bounds=until, lasts=lasts, **said)
+
+
+def _months(longest: timedelta) -> int:
+    """A longest time as people say it: whole months of about thirty days."""
+    return longest.days // 30 if longest.days < 365 else longest.days // 365 * 12
 
 
 def _end_of(day: str) -> datetime:

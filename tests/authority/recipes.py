@@ -290,6 +290,15 @@ RECIPES: dict[str, Recipe] = {
     "POST /identity/token": lambda w: Ask(data={"grant_type": "authorization_code"}),
     "GET /phone/signin/start": _sign_in_elsewhere,
     "POST /phone/signout": lambda w: Ask(),
+    # the phone's pages
+    "GET /phone/download/{licence_id}": lambda w: Ask({"licence_id": w.own_licence}),
+    "GET /phone/authorise/new": lambda w: Ask(params={"licence": w.own_licence}),
+    "POST /phone/authorise/new": lambda w: Ask(data=_granted(w) | {"matter": "open-bank-account", "until": _copy()["until"]}),
+    "GET /phone/print/{licence_id}": lambda w: Ask({"licence_id": w.own_licence}),
+    "POST /phone/print/{licence_id}": lambda w: Ask({"licence_id": w.own_licence}, data=_copy() | {"once": "authority-print"}),
+    "POST /phone/print/{licence_id}/{annotated_id}/withdraw": lambda w: Ask(
+        {"licence_id": w.own_licence, "annotated_id": w.own_annotated}
+    ),
     "POST /oauth/token": lambda w: Ask(data={"grant_type": "client_credentials"}),
     # between regions
     "POST /api/v1/enquiries": lambda w: Ask(json={"region": w.neighbour.region, "identifier": w.neighbour.licence}),

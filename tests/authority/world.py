@@ -428,6 +428,12 @@ class World:
         until = (utc_now() + timedelta(days=9)).date()
         return self.node.annotated.make(self.node.actor(None), self.licence, purpose="归档", until=until)[0]
 
+    @cached_property
+    def own_annotated(self) -> str:
+        """A copy for one purpose that the holder made of the own licence."""
+        until = (utc_now() + timedelta(days=9)).date()
+        return str(self.node.annotated.make(self.citizen("holder"), self.own_licence, purpose="开户", until=until)[0]["id"])
+
     card, other_card = demo_citizen("owner").name, demo_citizen("agent").name
 
     def visit(self) -> str:

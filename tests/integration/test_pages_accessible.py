@@ -53,6 +53,7 @@ NO_PAGES = {
             "/phone/download/{licence_id}",
             "/phone/lost",
             "/phone/lost/{copy_id}",
+            "/phone/print/{licence_id}",
             "/phone/settings",
             "/phone/show",
             "/phone/uses",

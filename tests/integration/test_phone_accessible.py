@@ -48,6 +48,7 @@ PAGES: dict[str, tuple[str, Callable[[World], str]]] = {
     "/phone/uses": ("uses", lambda w: "/phone/uses"),
     "/phone/lost": ("lost", lambda w: "/phone/lost"),
     "/phone/lost/{copy_id}": ("lost-ask", lambda w: f"/phone/lost/{w.copy}"),
+    "/phone/print/{licence_id}": ("print", lambda w: f"/phone/print/{w.licence}"),
     "/phone/settings": ("settings", lambda w: "/phone/settings"),
 }
 """By address: what its pictures are called, and a real one."""
