@@ -7,6 +7,7 @@ the form in one go.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
@@ -197,7 +198,8 @@ class LicenceType:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, 1)
                 hint, hint_zh = (f"; perhaps {near[0]} was meant", f"，是否应为 {near[0]}") if near else ("", "")
-                shown = str(key)[:40]
+                # A value that slipped into the place of a name is not repeated: it may be somebody's.
+                shown = str(key) if re.fullmatch(r"[A-Za-z][A-Za-z_-]{0,39}", str(key)) else "?"
                 out.append(
                     Problem(
                         shown,

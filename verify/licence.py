@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pikepdf
 
 from crypto.errors import XinyinError
+from formats import masking
 from formats.dates import BEIJING
 from formats.statuslist import ref_from_json
 from policies.verification import VerificationPolicy
@@ -25,6 +26,8 @@ from verify.schemas import LicenceStatus, TokenState, VerificationContext, rfc33
 
 METADATA_NAMES = frozenset({"metadata.json", "licence-metadata.json"})
 _MAX_METADATA = 256 * 1024
+_PERSON = "111"
+"""CZZTDMLXDM (GB/T 36903) of a holder named by a resident identity number."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,15 @@ def judge(
         return {"identifier": None, "status": "unknown"}, reason("licence-metadata-unreadable", "WARN")
     fields = licence.fields
     known = context.licences.status(licence.identifier, now) if context.licences is not None else None
+    holder, number = _string(fields, "CZZT"), _string(fields, "ZZBH")
+    if fields.get("CZZTDMLXDM") == _PERSON:  # the answer stands on a screen: enough to compare with the card in hand
+        holder, number = masking.name(holder or "") or None, masking.number(number or "") or None
     block: dict[str, Any] = {
         "identifier": licence.identifier,
         "type": _string(fields, "ZZLXMC"),
-        "number": _string(fields, "ZZBH"),
+        "number": number,
         "issuer": _string(fields, "ZZBFJG"),
-        "holder": _string(fields, "CZZT"),
+        "holder": holder,
         "valid_from": _date(fields, "ZZYXQQSRQ"),
         "valid_to": _date(fields, "ZZYXQJZRQ"),
         "status": known.status if known else "unknown",

@@ -1,0 +1,1 @@
+"""What each surface of the service shows of people, found by looking: docs/personal-data.md is made from it."""
