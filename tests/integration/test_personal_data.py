@@ -67,12 +67,8 @@ def test_no_surface_tells_how_the_node_names_people(marked: Marked, seen: Seen, 
     for surface, shown in seen:
         assert shown["person"] == looking.NOTHING, surface.en
     keys = next(one for one in columns if one.key == "person").full
-    assert {one.partition(".")[0] for one in marked.kept_in(keys)} <= {
-        "citizens",
-        "licence_persons",
-        "licence_grants",
-        "licence_copies",
-    }
+    naming = {"citizens", "licence_persons", "licence_grants", "licence_copies", "annotated_copies", "counter_visits"}
+    assert {one.partition(".")[0] for one in marked.kept_in(keys)} <= naming
     assert marked.files_with(keys) == []
 
 
@@ -87,9 +83,17 @@ def test_traces_and_errors_hold_nothing_of_anybody(seen: Seen) -> None:
 
 def test_codes_of_a_person_show_name_and_number_masked_and_nothing_else(seen: Seen) -> None:
     for surface, shown in seen:
-        if surface.en in ("code on the certificate", "code shown of the certificate"):
+        if surface.en in ("code on the certificate", "code shown of the certificate", "code on a copy for one purpose"):
             assert {key for key, how in shown.items() if how != looking.NOTHING} <= {"holder", "holder_id"}
             assert looking.FULL not in shown.values(), surface.en
+
+
+def test_a_counter_says_yes_or_no_before_it_shows_anything(seen: Seen) -> None:
+    (asked,) = [shown for surface, shown in seen if surface.en == "counter: yes or no"]
+    (looked,) = [shown for surface, shown in seen if surface.en == "counter: the licence, for a matter"]
+    assert {key for key, how in asked.items() if how != looking.NOTHING} <= {"holder"}
+    assert looking.FULL not in asked.values()
+    assert looked["holder_id"] == looking.MASKED
 
 
 def test_others_see_nothing_of_what_is_not_theirs(seen: Seen) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 from api.sessions import CITIZEN_COOKIE, COOKIE
 from crypto.errors import XinyinError
 from formats import codes
+from people.cardreader import SimulatedReader
 from people.citizens import Statement
 from people.schemas import Citizen
 from records.receipts import Presented
@@ -88,6 +90,16 @@ class Marked:
             until=datetime.now(UTC) + timedelta(days=30),
         )
         self.copies.append(self._download(self.staff, self.business))
+        self.annotated, self.annotated_pdf = self.node.annotated.make(
+            self.holder,
+            self.certificate["id"],
+            purpose="办理公园免票",
+            until=datetime.now(UTC).date() + timedelta(days=30),
+            matter="park-entry",
+        )
+        self.window = self.node.accounts.get("window")
+        self.node.counter.reader = lambda: SimulatedReader([(HOLDER.name, HOLDER.id_number)])
+        self.visit = self.node.counter.identify(self.window, HOLDER.name)["id"]
         self.refusals = list(self._refused())
 
     def close(self) -> None:
@@ -142,6 +154,29 @@ class Marked:
                 yield client.get(path).text
             yield client.post("/api/v1/oidc", data={"number": HOLDER.id_number}).text
 
+    # -- the counter -----------------------------------------------------------------------------------------------------
+
+    def yes_or_no(self) -> str:
+        said = self.node.counter.ask(self.window, self.visit, "disability-certificate", "park-entry")
+        assert said["holds"]
+        return json.dumps(said, ensure_ascii=False) + self.page(self.clerk("window"), f"/counter/{self.visit}")
+
+    def at_the_counter(self) -> str:
+        browser = self.clerk("window")
+        page = browser.get(f"/counter/{self.visit}").text
+        token = re.search(r'name="csrf" value="([^"]+)"', page)
+        assert token
+        form = {"csrf": token.group(1), "licence": self.certificate["id"], "matter": "park-entry"}
+        answer = browser.post(f"/counter/{self.visit}/see", data=form, follow_redirects=True)
+        assert answer.status_code == 200, answer.text[:500]
+        return looking.of_page(answer.text)
+
+    def typed(self) -> str:
+        """The result page of whoever types the 查验码 of the copy."""
+        answer = self._client({}).post("/check", data={"code": self.annotated["check_code"]}, follow_redirects=True)
+        assert answer.status_code == 200, answer.text[:500]
+        return looking.of_page(answer.text)
+
     # -- what is looked at ------------------------------------------------------------------------------------------------
 
     def asked(self, account: str | None, path: str) -> str:
@@ -189,6 +224,10 @@ class Marked:
         return "".join(str({name: value for name, value in vars(row).items() if not name.startswith("_")}) for row in rows)
 
     @cached_property
+    def annotated_code(self) -> dict[str, Any]:
+        return self.node.annotated.by_check_code(self.annotated["check_code"])
+
+    @cached_property
     def receipt(self) -> str:
         verdict = self.service.app.state.verifier.verify(self.certificate_pdf, name="certificate.pdf")
         presented = Presented(self.certificate["document_sha256"], "file", matter="park-entry")
@@ -229,6 +268,7 @@ def surfaces(m: Marked) -> list[Surface]:
         ("办事人本人", "the staff member"),
     )
     clerk, auditor = ("证照经办人", "licensing clerk"), ("审计员", "auditor")
+    window = ("窗口人员", "window clerk")
     in_hand = ("拿到文件的人", "whoever has the file")
     scanning = ("扫码的人", "whoever scans it")
     shown = ("看到手机的人", "whoever is shown it")
@@ -246,6 +286,8 @@ def surfaces(m: Marked) -> list[Surface]:
         Surface(documents, "残疾人证 PDF", "disability certificate, PDF", in_hand, lambda: looking.of_pdf(m.certificate_pdf)),
         Surface(documents, "营业执照上的码", "code on the business licence", scanning, lambda: _code(m.business)),
         Surface(documents, "残疾人证上的码", "code on the certificate", scanning, lambda: _code(m.certificate)),
+        Surface(documents, "加注件 PDF", "copy for one purpose, PDF", in_hand, lambda: looking.of_pdf(m.annotated_pdf)),
+        Surface(documents, "加注件上的码", "code on a copy for one purpose", scanning, lambda: _code(m.annotated_code)),
         Surface(
             documents,
             "协查复函 PDF",
@@ -310,6 +352,18 @@ def surfaces(m: Marked) -> list[Surface]:
         ),
         Surface(
             pages, "核验结果：残疾人证", "result: certificate", NOBODY, lambda: m.verified(m.certificate_pdf, as_page=True)
+        ),
+        Surface(pages, "查验码结果", "result of a typed 查验码", NOBODY, m.typed),
+        Surface(pages, "窗口：是或否", "counter: yes or no", window, m.yes_or_no),
+        Surface(
+            pages, "窗口：为事项查看", "counter: the licence, for a matter", ("窗口人员", "window clerk"), m.at_the_counter
+        ),
+        Surface(
+            pages,
+            "窗口：给本人的单子",
+            "counter: the slip",
+            holder,
+            lambda: m.page(m.clerk("window"), f"/counter/{m.visit}/slip"),
         ),
         Surface(
             pages,
