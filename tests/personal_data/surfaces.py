@@ -227,12 +227,19 @@ class Marked:
     def annotated_code(self) -> dict[str, Any]:
         return self.node.annotated.by_check_code(self.annotated["check_code"])
 
-    @cached_property
+    @property
     def receipt(self) -> str:
+        return looking.of_json(json.dumps(self.issued_receipt, ensure_ascii=False, default=str))
+
+    @property
+    def receipt_page(self) -> str:
+        return f"/receipts/{self.issued_receipt['id']}"
+
+    @cached_property
+    def issued_receipt(self) -> dict[str, Any]:
         verdict = self.service.app.state.verifier.verify(self.certificate_pdf, name="certificate.pdf")
         presented = Presented(self.certificate["document_sha256"], "file", matter="park-entry")
-        made = self.node.receipts.issue(self.node.accounts.get("window"), verdict, presented)
-        return looking.of_json(json.dumps(made, ensure_ascii=False, default=str))
+        return self.node.receipts.issue(self.window, verdict, presented)
 
     @cached_property
     def letter(self) -> bytes:
@@ -281,6 +288,7 @@ def surfaces(m: Marked) -> list[Surface]:
         "痕迹 / traces",
     )
     wallet = ("licences", "copies", "grants")
+    phone_pages = ("/phone", "/phone/authorise", "/phone/uses", "/phone/lost", "/phone/settings")
     return [
         Surface(documents, "营业执照 PDF", "business licence, PDF", in_hand, lambda: looking.of_pdf(m.business_pdf)),
         Surface(documents, "残疾人证 PDF", "disability certificate, PDF", in_hand, lambda: looking.of_pdf(m.certificate_pdf)),
@@ -365,6 +373,16 @@ def surfaces(m: Marked) -> list[Surface]:
             holder,
             lambda: m.page(m.clerk("window"), f"/counter/{m.visit}/slip"),
         ),
+        *(
+            Surface(pages, "手机证照", "phone pages", viewer, lambda who=who: m.page(m.citizen(who), *phone_pages))
+            for viewer, who in (
+                (representative, m.representative),
+                (staff, m.staff),
+                (holder, m.holder),
+                (("其他个人", "another citizen"), m.stranger),
+            )
+        ),
+        Surface(pages, "回执列表与回执", "receipts", window, lambda: m.page(m.clerk("window"), "/receipts", m.receipt_page)),
         Surface(
             pages,
             "手机证照（未登录）",
