@@ -11,6 +11,7 @@ import pytest
 
 from formats import codes
 from people.demo import demo_citizen
+from store.db import utc_now
 from tests.browser import chromium, needs_chromium
 from tests.node_home import Service, founded_home, serving
 from tests.npm_packages import phone_codes
@@ -95,13 +96,23 @@ def test_the_phone_without_network_shows(service: Service, owner: Phone) -> None
         owner.page.goto(owner.base + "/phone/show")
         code = owner.shown()
         assert decision(service, code)["answer"]["decision"] == "accept"
-        assert "没有网络" in owner.page.locator("[data-heard]").inner_text()
+        assert "未能联网核对" in owner.page.locator("[data-heard]").inner_text()
         assert owner.page.locator("[data-offline]").is_visible()
         owner.page.goto(owner.base + "/phone")
         assert owner.shown() != code, "whatever page of the phone is opened, licences can be shown"
     finally:
         owner.context.set_offline(False)
         owner.complaints.clear()  # that the network was away is what the browser complains of
+
+
+def test_a_phone_whose_clock_is_wrong_shows_codes_of_the_right_minute(service: Service, owner: Phone) -> None:
+    owner.page.clock.install(time=utc_now() + timedelta(minutes=7))
+    owner.page.reload()
+    owner.page.get_by_text("已联网确认有效").wait_for()
+    owner.page.wait_for_timeout(300)
+    code = owner.shown()
+    assert abs(read(code).shown_at - utc_now()) < timedelta(seconds=30)
+    assert decision(service, code)["answer"]["decision"] == "accept"
 
 
 def test_digits_that_the_clerk_gave_are_in_the_code(service: Service, owner: Phone) -> None:

@@ -186,12 +186,18 @@ async function stayAwake() {
 }
 
 async function ask() {
+  const clock = await noted("clock");
   online = navigator.onLine && (await hear(here));
   here = await copies();
+  const set = (await noted("clock")) !== clock; // the code on the screen says another time than the service's
   if (!chosen) { choose(); return; }
   const now = here.find((copy) => copy.id === chosen.id);
   if (!now || obstacle(now) || part("code").hidden) choose();
-  else { chosen = now; knows(now); }
+  else {
+    chosen = now;
+    knows(now);
+    if (set) await renew();
+  }
 }
 
 part("again").addEventListener("click", renew);
