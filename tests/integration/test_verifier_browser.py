@@ -102,7 +102,7 @@ def test_without_a_camera_the_page_says_what_else_works(service: Service) -> Non
         person = Person(browser, service)
         person.go("/verify")
         person.page.click("[data-start]")
-        person.page.wait_for_function("document.querySelector('.scan [role=status]').textContent.includes('照片')")
+        person.page.wait_for_selector(".scan [role=status]:has-text('照片')")
         person.close()
 
 
