@@ -41,8 +41,8 @@ class NodeConfig:
     founded: bool = False
 
     @classmethod
-    def fresh(cls, home: Path, region: str, name: str, database: str | None = None) -> NodeConfig:
-        """The configuration of a new node.
+    def fresh(cls, home: Path, region: str, name: str, database: str | None = None, base_url: str | None = None) -> NodeConfig:
+        """The configuration of a new node; ``base_url`` goes into its certificates, so it is decided now.
 
         :raises BadInput: the region is no GB/T 2260 code or the name is empty
         """
@@ -54,7 +54,7 @@ class NodeConfig:
         if not name.strip():
             raise BadInput("Give the region a name, for example --name 上海市.", "请给出区域名称，例如 --name 上海市。")
         url = database or f"sqlite:///{home / 'db.sqlite'}"
-        return cls(region, name.strip(), url, f"http://{region}.localhost:{PORT}")
+        return cls(region, name.strip(), url, (base_url or f"http://{region}.localhost:{PORT}").rstrip("/"))
 
     @classmethod
     def load(cls, home: Path) -> NodeConfig:

@@ -48,7 +48,9 @@ class HomeTaken(Conflict):
     code = "home-taken"
 
 
-def found(home: Path, region: str, name: str, progress: Progress, *, database: str | None = None) -> Node:
+def found(
+    home: Path, region: str, name: str, progress: Progress, *, database: str | None = None, base_url: str | None = None
+) -> Node:
     """Make a node in ``home`` or finish one that was begun; the opened node.
 
     A finished node of the same region is left as it is and opened.
@@ -56,7 +58,7 @@ def found(home: Path, region: str, name: str, progress: Progress, *, database: s
     :raises HomeTaken: the folder holds another region's node or other files
     :raises BadInput: the region is no code or the name is empty
     """
-    wanted = NodeConfig.fresh(home, region, name, database)
+    wanted = NodeConfig.fresh(home, region, name, database, base_url)
     _prepare(home, wanted)
     with _alone(home):
         config = _begun(home, wanted)

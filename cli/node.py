@@ -32,6 +32,9 @@ def init(
     region: Annotated[str, typer.Option("--region", help="行政区划代码（GB/T 2260，六位）/ region code, six digits")],
     name: Annotated[str, typer.Option("--name", help="区域名称 / the region's name, e.g. 上海市")],
     database: Annotated[str | None, typer.Option("--database", help="数据库地址 / database address (default: SQLite)")] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="对外地址，写入证书 / public address, e.g. https://seals.example.gov.cn")
+    ] = None,
 ) -> None:
     """建立节点：数据库、令牌、CA 体系、时间戳、信任列表 / make a node."""
     from ceremonies.founding import found
@@ -41,7 +44,7 @@ def init(
     def progress(zh: str, en: str) -> None:
         console.print(f"[dim]·[/] {STATE.pick(zh, en)}")
 
-    node = found(STATE.home, region, name, progress, database=database)
+    node = found(STATE.home, region, name, progress, database=database, base_url=base_url)
     document = node.describe()
     node.close()
 

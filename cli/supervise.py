@@ -130,6 +130,7 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
     from ceremonies.founding import catch_up
     from ceremonies.node import Node
 
+    end_with_parent()
     node = Node.open(home, host=False)
     _log_to(home / "log" / "service.log")
     node.db.migrate()
