@@ -56,7 +56,7 @@ class Region:
         self.command("init", "--region", self.code, "--name", self.name, "--base-url", self.base_url)
 
     def start(self) -> None:
-        """Serve. :raises Unavailable: it does not come up"""
+        """Begin to serve; see :meth:`ready`. The process ends with the thread that calls this (``PR_SET_PDEATHSIG``)."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
                 [sys.executable, "-m", "cli", "--home", str(self.home), "serve", "--port", str(self.port)],
@@ -66,6 +66,10 @@ class Region:
                 start_new_session=True,
                 env={**os.environ, "XINYIN_SUPERVISOR": str(os.getpid())},
             )
+
+    def ready(self) -> None:
+        """Wait until it answers. :raises Unavailable: it does not come up"""
+        assert self.process is not None
         deadline = time.monotonic() + _STARTED
         browser = self.browser()
         while time.monotonic() < deadline and self.process.poll() is None:
@@ -124,7 +128,9 @@ def make(base: Path, progress: Callable[[str, str], None]) -> list[Region]:
 
 def start(regions: list[Region]) -> None:
     """Serve all of them. :raises Unavailable: one does not come up"""
-    _side_by_side(regions, Region.start)
+    for region in regions:
+        region.start()
+    _side_by_side(regions, Region.ready)
 
 
 def _side_by_side(regions: list[Region], work: Callable[[Region], None]) -> None:
