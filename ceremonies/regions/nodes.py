@@ -23,6 +23,8 @@ from crypto.errors import Conflict, Unavailable, XinyinError
 from people.demo import demo_passwords
 
 REGIONS = (("310000", "上海市"), ("330000", "浙江省"))
+FILES = "files"
+"""Folder of what the people of the story handle."""
 _STARTED = 90.0
 """Seconds: a slow machine takes that long to open the tokens and prepare its pages."""
 
@@ -140,7 +142,7 @@ def _side_by_side(regions: list[Region], work: Callable[[Region], None]) -> None
 
 
 def _clear(base: Path) -> None:
-    names = {code for code, _ in REGIONS}
+    names = {FILES, *(code for code, _ in REGIONS)}
     strangers = sorted(path.name for path in base.iterdir() if path.name not in names) if base.is_dir() else []
     if strangers:
         raise Conflict(

@@ -1,0 +1,265 @@
+"""The story: from two regions that know nothing of each other to a licence that is accepted, refused, asked about, withdrawn.
+
+It prints nothing: a :class:`ceremonies.demo.Narrator` is told what happens, and the outcome with an expectation for every
+answer is returned.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ceremonies.demo import Narrator
+from ceremonies.regions import nodes
+from ceremonies.regions.browser import Browser
+from ceremonies.regions.nodes import Region
+from ceremonies.regions.phone import Phone
+from ceremonies.sample import EXAMPLES, REGISTRAR, sample_uscc
+from crypto.errors import Unavailable
+from people.demo import CITIZENS
+
+ACCEPTED_FOR, REFUSED_FOR, CONDITIONAL_FOR = "open-bank-account", "road-transport-permit", "food-business-permit"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One thing that came to an answer: what, what should come out, what did."""
+
+    zh: str
+    en: str
+    expected: str
+    found: str
+    said_zh: str = ""
+    said: str = ""
+
+    @property
+    def as_expected(self) -> bool:
+        return self.found == self.expected
+
+
+@dataclass
+class Outcome:
+    """How it went. ``folder`` holds the files that the people of the story handled."""
+
+    folder: Path
+    regions: list[Region] = field(default_factory=list)
+    scenes: list[Scene] = field(default_factory=list)
+    files: list[tuple[Path, str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether every expectation held."""
+        return bool(self.scenes) and all(scene.as_expected for scene in self.scenes)
+
+
+def run(base: Path, tell: Narrator) -> Outcome:
+    """Found both regions afresh under ``base``, serve them and tell the story; they run on, :meth:`Region.stop` ends them."""
+    began = time.monotonic()
+    outcome = Outcome(base / nodes.FILES)
+    story = _Story(base, tell, outcome)
+    try:
+        for chapter in story.chapters():
+            chapter()
+    except BaseException:
+        for region in outcome.regions:
+            region.stop()
+        raise
+    finally:
+        story.close()
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+class _Story:
+    """The chapters, in order."""
+
+    def __init__(self, base: Path, tell: Narrator, outcome: Outcome) -> None:
+        self.base = base
+        self.tell = tell
+        self.outcome = outcome
+        self.seal = ""
+        self.licence: dict[str, Any] = {}
+        self.second: dict[str, Any] = {}
+
+    def chapters(self) -> tuple[Callable[[], None], ...]:
+        return (
+            self.found,
+            self.agree,
+            self.issue,
+            self.download,
+            self.verify_file,
+            self.verify_phone,
+            self.verify_print,
+            self.ask,
+            self.withdraw,
+            self.cut_off,
+        )
+
+    def close(self) -> None:
+        """Give connections back."""
+        for name in ("clerk", "phone"):
+            one = self.__dict__.get(name)
+            if isinstance(one, Browser):
+                one.close()
+
+    # -- chapters -------------------------------------------------------------------------------------------------------
+
+    def found(self) -> None:
+        self.tell.chapter("两个地区，各建各的", "Two regions, each its own")
+        self.outcome.regions = nodes.make(self.base, self.tell.line)
+        self.shanghai, self.zhejiang = self.outcome.regions
+        self.outcome.folder.mkdir(exist_ok=True)
+        self.tell.line("启动两地的服务", "Starting the services of both")
+        nodes.start(self.outcome.regions)
+        for region in self.outcome.regions:
+            self.tell.line(f"{region.name}：{region.base_url}", f"{region.code}: {region.base_url}")
+
+    def agree(self) -> None:
+        self.tell.chapter("互相登记，订立互认规则", "They register each other, and Zhejiang says what it accepts")
+        for here, there in ((self.zhejiang, self.shanghai), (self.shanghai, self.zhejiang)):
+            print_ = here.command("trust", "list")
+            assert print_["items"]
+            pin = next(one["id"] for one in there.command("trust", "list")["items"] if one["region"] == there.code)
+            found = here.command("trust", "import", f"{there.base_url}/trust/list.jws", "--pin", pin)
+            self.tell.line(
+                f"{here.name}登记了{there.name}的信任列表第 {found['sequence']} 号；列表密钥的指纹 {pin[:16]}… 经电话核对",
+                f"{here.code} registers list no. {found['sequence']} of {there.code}; its key {pin[:16]}… was compared by telephone",
+            )
+        rules = self.zhejiang.home / "recognition"
+        rules.mkdir(exist_ok=True)
+        (rules / "zhejiang.cedar").write_bytes((EXAMPLES / "recognition" / "zhejiang.cedar").read_bytes())
+        self.tell.line(
+            "浙江省的互认规则：上海营业执照可开立银行账户；不可申请道路运输许可，须先设分支机构",
+            "Zhejiang's rules: a Shanghai business licence opens a bank account; a road transport permit needs a branch first",
+        )
+
+    def issue(self) -> None:
+        self.tell.chapter("上海发照", "Shanghai issues two business licences")
+        made = self.shanghai.command(
+            "seal", "create", "--owner-name", REGISTRAR, "--owner-code", sample_uscc(self.shanghai.code, REGISTRAR), "--sample"
+        )
+        self.seal = made["id"]
+        data = json.loads((EXAMPLES / "licence.json").read_bytes())
+        self.licence = self._issue(data, "licence.pdf")
+        self.second = self._issue({**data, "uscc": "91310000MA1FL9K31P", "name": "云江市样本面馆有限公司"}, "second.pdf")
+        self._file("licence.pdf", "上海签发的电子营业执照（样本）", "the Shanghai e-business licence (sample)")
+
+    def download(self) -> None:
+        self.tell.chapter("店主把执照领到手机上", "The shop owner puts it on a phone")
+        owner = next(iter(CITIZENS))
+        self.phone = Phone(self.shanghai.base_url)
+        self.phone.sign_in(owner.key)
+        self.phone.download(self.licence["id"])
+        self.tell.line(
+            f"{owner.name}经身份认证登录，执照绑定到手机中不可导出的密钥（此处由程序代替手机）",
+            f"{owner.name} signs in; the licence is bound to a key of the phone (here a program stands in for the phone)",
+        )
+
+    def verify_file(self) -> None:
+        self.tell.chapter("浙江窗口：收到 PDF", "At the counter in Zhejiang: the PDF")
+        self.clerk = _clerk(self.zhejiang)
+        document = (self.outcome.folder / "licence.pdf").read_bytes()
+        self._shown("PDF，开立银行账户", "PDF, to open a bank account", "accept", ACCEPTED_FOR, file=("licence.pdf", document))
+        self._shown("PDF，申请食品经营许可", "PDF, for a food permit", "check", CONDITIONAL_FOR, file=("licence.pdf", document))
+        self._shown("PDF，申请道路运输许可", "PDF, for road transport", "refuse", REFUSED_FOR, file=("licence.pdf", document))
+
+    def verify_phone(self) -> None:
+        self.tell.chapter("浙江窗口：店主出示手机", "At the counter: the phone")
+        code = self.phone.show()
+        self._shown("手机二维码，开立银行账户", "Code on the phone, to open a bank account", "accept", ACCEPTED_FOR, code=code)
+        self._shown("同一个二维码的截图，再次出示", "A screenshot of that code, shown again", "refuse", ACCEPTED_FOR, code=code)
+
+    def verify_print(self) -> None:
+        self.tell.chapter("浙江窗口：纸质打印件", "At the counter: the printed licence")
+        picture = _photographed((self.outcome.folder / "licence.pdf").read_bytes())
+        (self.outcome.folder / "print.png").write_bytes(picture)
+        self._file("print.png", "打印件的照片", "a photograph of the print")
+        self._shown("打印件照片", "Photograph of the print", "accept", ACCEPTED_FOR, file=("print.png", picture))
+
+    def ask(self) -> None:
+        raise NotImplementedError
+
+    def withdraw(self) -> None:
+        self.tell.chapter("上海吊销该执照", "Shanghai withdraws the licence")
+        self.shanghai.command("licence", "revoke", self.licence["id"], "--kind", "吊销", "--basis", "样本：行政处罚决定书")
+        self.zhejiang.command("trust", "refresh")
+        self.tell.line("浙江取得上海新的状态列表", "Zhejiang fetches Shanghai's new status list")
+        document = (self.outcome.folder / "licence.pdf").read_bytes()
+        self._shown("同一份 PDF", "The same PDF", "refuse", ACCEPTED_FOR, file=("licence.pdf", document))
+        self._shown("同一部手机", "The same phone", "refuse", ACCEPTED_FOR, code=self.phone.show())
+
+    def cut_off(self) -> None:
+        self.tell.chapter("上海的服务中断", "Shanghai's service is down")
+        self.shanghai.stop()
+        document = (self.outcome.folder / "second.pdf").read_bytes()
+        self._shown("另一份执照", "Another licence", "accept", ACCEPTED_FOR, file=("second.pdf", document), age=True)
+
+    # -- what they do ---------------------------------------------------------------------------------------------------
+
+    def _issue(self, data: dict[str, Any], name: str) -> dict[str, Any]:
+        source = self.outcome.folder / f".{name}.json"
+        owner = next(iter(CITIZENS))
+        source.write_text(json.dumps({**data, "representative_id": owner.id_number}, ensure_ascii=False), "utf-8")
+        out = self.outcome.folder / name
+        try:
+            made: dict[str, Any] = self.shanghai.command(
+                "licence", "issue", "--type", "business-licence", "--data", str(source), "--out", str(out)
+            )
+        finally:
+            source.unlink()
+        self.tell.line(f"{data['name']}，{made['identifier']}", f"{data['name']}, {made['identifier']}")
+        return made
+
+    def _shown(
+        self,
+        zh: str,
+        en: str,
+        expected: str,
+        matter: str,
+        *,
+        file: tuple[str, bytes] | None = None,
+        code: str | None = None,
+        age: bool = False,
+    ) -> None:
+        """The clerk verifies what is shown; the narrator is told the answer."""
+        fields = {"matter": matter} | ({"code": code} if code else {})
+        verdict = self.clerk.upload("/api/v1/verifications", fields, file).json()
+        self.tell.shown(zh, en, verdict)
+        answer = verdict["answer"]
+        if age:
+            self.tell.line(answer["licence"]["message_zh"], answer["licence"]["message"])
+        self.outcome.scenes.append(
+            Scene(zh, en, expected, answer["decision"], answer["next_step_zh"], answer["next_step"])
+        )
+
+    def _file(self, name: str, zh: str, en: str) -> None:
+        self.outcome.files.append((self.outcome.folder / name, zh, en))
+
+
+def _clerk(region: Region) -> Browser:
+    """The window clerk's browser, signed in."""
+    browser = region.browser()
+    page = browser.get("/signin")
+    fields = page.fields("/signin")
+    done = browser.form("/signin", {**fields, "name": "window", "password": region.password("window")})
+    if done.status != 200 or "xinyin_session" not in browser.cookies:
+        raise Unavailable("The window clerk could not sign in.", "窗口人员未能登录。")
+    return browser
+
+
+def _photographed(document: bytes) -> bytes:
+    """The first page as somebody photographs it: 150 dpi, a little askew. PNG."""
+    import io
+
+    import pypdfium2
+    from PIL import Image
+
+    page = pypdfium2.PdfDocument(document)[0].render(scale=150 / 72).to_pil().convert("L")
+    out = io.BytesIO()
+    page.rotate(3, expand=True, fillcolor=255, resample=Image.Resampling.BICUBIC).save(out, "PNG")
+    return out.getvalue()
