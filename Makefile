@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/python -m pip install --quiet --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check authority serve bench docs format lock devtoken setup-demo setup-test setup-web clean
+.PHONY: help demo regions test check authority serve bench docs format lock devtoken setup-demo setup-test setup-web clean
 
 help: ## List these habits
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: setup-demo ## Install what is needed and run the main job (make demo PDF=F
 serve: setup-demo setup-web ## Start the service (signer, worker and pages) on this machine
 	@test -f "$(HOME_DIR)/node.toml" || $(BIN)/xinyin init --region 310000 --name 上海市
 	@$(BIN)/xinyin serve
+
+regions: setup-demo ## Two regions on this machine: a licence of Shanghai verified in Zhejiang (ARGS=--stay keeps both running)
+	@$(BIN)/xinyin regions $(ARGS)
 
 test: setup-test ## Install what is needed and pass the tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

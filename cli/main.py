@@ -28,6 +28,7 @@ from cli import (
     policy,
     receipts,
     recognition,
+    regions,
     seals,
     trust,
     watching,
@@ -92,6 +93,7 @@ def _globals(
 
 
 node.register(app)
+regions.register(app)
 people.register(accounts.app)
 verify_command.register(app)
 for _name, _module in (

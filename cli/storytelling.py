@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _NUMBERS = "一二三四五六七八九十"
 
 
-class _Narrator:
-    """Chapters as numbered headings, lines below them, Chinese first and English dimmed beneath."""
+class Narrator:
+    """Tells on a terminal: chapters as numbered headings, lines below them, Chinese first and English dimmed beneath."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -73,7 +73,7 @@ def tell(home: Path, pdfs: Sequence[Path]) -> int:
     console.print()
     console.print("[bold red]▣ 信印 Xinyin[/]  [bold]演示[/] [dim]demo[/]")
     say("所有机构、印章、证照均为虚构样本。", "Every organ, seal and licence is a fictitious sample.", style="dim")
-    narrator = _Narrator(console)
+    narrator = Narrator(console)
     if (home / FILE).is_file() and _founded(home):
         node = Node.open(home)
     else:

@@ -20,8 +20,10 @@ from ceremonies.regions.nodes import Region
 from ceremonies.regions.phone import Phone
 from ceremonies.sample import EXAMPLES, REGISTRAR, sample_uscc
 from crypto.errors import Unavailable
+from formats.identifiers import uscc_check_char
 from people.demo import CITIZENS
 
+SECOND = "91310000MA1FL9K31" + uscc_check_char("91310000MA1FL9K31")
 ACCEPTED_FOR, REFUSED_FOR, CONDITIONAL_FOR = "open-bank-account", "road-transport-permit", "food-business-permit"
 
 
@@ -122,13 +124,11 @@ class _Story:
     def agree(self) -> None:
         self.tell.chapter("互相登记，订立互认规则", "They register each other, and Zhejiang says what it accepts")
         for here, there in ((self.zhejiang, self.shanghai), (self.shanghai, self.zhejiang)):
-            print_ = here.command("trust", "list")
-            assert print_["items"]
             pin = next(one["id"] for one in there.command("trust", "list")["items"] if one["region"] == there.code)
             found = here.command("trust", "import", f"{there.base_url}/trust/list.jws", "--pin", pin)
             self.tell.line(
                 f"{here.name}登记了{there.name}的信任列表第 {found['sequence']} 号；列表密钥的指纹 {pin[:16]}… 经电话核对",
-                f"{here.code} registers list no. {found['sequence']} of {there.code}; its key {pin[:16]}… was compared by telephone",
+                f"{here.code} registers {there.code}'s list no. {found['sequence']}; its key {pin[:16]}… was compared by telephone",
             )
         rules = self.zhejiang.home / "recognition"
         rules.mkdir(exist_ok=True)
@@ -140,13 +140,10 @@ class _Story:
 
     def issue(self) -> None:
         self.tell.chapter("上海发照", "Shanghai issues two business licences")
-        made = self.shanghai.command(
-            "seal", "create", "--owner-name", REGISTRAR, "--owner-code", sample_uscc(self.shanghai.code, REGISTRAR), "--sample"
-        )
-        self.seal = made["id"]
+        self.seal = self._registrar()
         data = json.loads((EXAMPLES / "licence.json").read_bytes())
         self.licence = self._issue(data, "licence.pdf")
-        self.second = self._issue({**data, "uscc": "91310000MA1FL9K31P", "name": "云江市样本面馆有限公司"}, "second.pdf")
+        self.second = self._issue({**data, "uscc": SECOND, "name": "云江市样本面馆有限公司"}, "second.pdf")
         self._file("licence.pdf", "上海签发的电子营业执照（样本）", "the Shanghai e-business licence (sample)")
 
     def download(self) -> None:
@@ -201,10 +198,19 @@ class _Story:
 
     # -- what they do ---------------------------------------------------------------------------------------------------
 
+    def _registrar(self) -> str:
+        """The seal in force of the registrar, which the practice cases of a fresh node may have made already."""
+        for one in self.shanghai.command("seal", "list")["items"]:
+            if one["name"] == REGISTRAR and one["status"] == "in-force":
+                return str(one["id"])
+        code = sample_uscc(self.shanghai.code, REGISTRAR)
+        return str(self.shanghai.command("seal", "create", "--owner", REGISTRAR, "--uscc", code)["id"])
+
     def _issue(self, data: dict[str, Any], name: str) -> dict[str, Any]:
         source = self.outcome.folder / f".{name}.json"
         owner = next(iter(CITIZENS))
-        source.write_text(json.dumps({**data, "representative_id": owner.id_number}, ensure_ascii=False), "utf-8")
+        told = {**data, "representative": owner.name, "representative_id": owner.id_number}
+        source.write_text(json.dumps(told, ensure_ascii=False), "utf-8")
         out = self.outcome.folder / name
         try:
             made: dict[str, Any] = self.shanghai.command(
@@ -233,9 +239,7 @@ class _Story:
         answer = verdict["answer"]
         if age:
             self.tell.line(answer["licence"]["message_zh"], answer["licence"]["message"])
-        self.outcome.scenes.append(
-            Scene(zh, en, expected, answer["decision"], answer["next_step_zh"], answer["next_step"])
-        )
+        self.outcome.scenes.append(Scene(zh, en, expected, answer["decision"], answer["next_step_zh"], answer["next_step"]))
 
     def _file(self, name: str, zh: str, en: str) -> None:
         self.outcome.files.append((self.outcome.folder / name, zh, en))
