@@ -14,7 +14,7 @@ from cli.state import STATE
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ceremonies.regions.story import Outcome
+    from ceremonies.two_regions.story import Outcome
 
 FOLDER = "xinyin-regions"
 """Beside the home that other commands use: the regions have homes of their own in it."""
@@ -30,7 +30,7 @@ def regions(
     folder: Annotated[Path | None, typer.Option("--folder", help="两地的家目录所在文件夹 / where the homes go")] = None,
 ) -> int:
     """两地互认演示：上海发照，浙江核验 / two regions: a licence of one, verified in the other."""
-    from ceremonies.regions import story
+    from ceremonies.two_regions import story
     from cli.storytelling import Narrator
 
     console = err() if STATE.json else out()

@@ -10,7 +10,7 @@ import base64
 from datetime import UTC, datetime
 from typing import Any
 
-from ceremonies.regions.browser import Browser
+from ceremonies.two_regions.browser import Browser
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
 from formats import codes, jose

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ceremonies.config import FILE, NodeConfig
-from ceremonies.regions.browser import Browser
+from ceremonies.two_regions.browser import Browser
 from crypto.errors import Conflict, Unavailable, XinyinError
 from people.demo import demo_passwords
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ceremonies.demo import Narrator
-from ceremonies.regions import nodes
-from ceremonies.regions.browser import Browser
-from ceremonies.regions.nodes import Region
-from ceremonies.regions.phone import Phone
+from ceremonies.two_regions import nodes
+from ceremonies.two_regions.browser import Browser
+from ceremonies.two_regions.nodes import Region
+from ceremonies.two_regions.phone import Phone
 from ceremonies.sample import EXAMPLES, REGISTRAR, sample_uscc
 from crypto.errors import Unavailable
 from formats.identifiers import uscc_check_char
