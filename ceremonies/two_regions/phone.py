@@ -15,6 +15,7 @@ from crypto.keys import SoftwareKey
 from crypto.suites import Suite
 from formats import codes, jose
 
+PROVIDER = "/identity/authorize"
 PROOF = "openid4vci-proof+jwt"
 
 
@@ -31,11 +32,13 @@ class Phone:
         self._csrf = ""
 
     def sign_in(self, person: str) -> None:
-        """Sign in as a demo citizen by name, through the region's identity provider.
+        """Sign in as a demo citizen (``people.demo.CITIZENS``, by key), through the region's identity provider.
 
         :raises Unavailable: the provider does not offer that person
         """
-        raise NotImplementedError
+        asked = self.browser.get("/phone/signin/start?to=/phone")
+        self.browser.form(PROVIDER, {**asked.fields(PROVIDER), "citizen": person})
+        self._csrf = self.browser.get("/phone").fields("/phone/signout")["csrf"]
 
     def licences(self) -> list[dict[str, Any]]:
         """What the person may use."""
