@@ -38,7 +38,7 @@ class Phone:
         """
         asked = self.browser.get("/phone/signin/start?to=/phone")
         self.browser.form(PROVIDER, {**asked.fields(PROVIDER), "citizen": person})
-        self._csrf = self.browser.get("/phone").fields("/phone/signout")["csrf"]
+        self._csrf = self.browser.get("/phone/settings").fields("/phone/signout")["csrf"]
 
     def licences(self) -> list[dict[str, Any]]:
         """What the person may use."""
