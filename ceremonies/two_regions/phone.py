@@ -45,6 +45,11 @@ class Phone:
         found: list[dict[str, Any]] = self.browser.get("/api/v1/wallet/licences").json()["items"]
         return found
 
+    def uses(self, licence: str) -> list[dict[str, Any]]:
+        """Who verified a licence, and for what."""
+        found: list[dict[str, Any]] = self.browser.get(f"/api/v1/wallet/uses?licence={licence}").json()["items"]
+        return found
+
     def download(self, licence: str) -> dict[str, Any]:
         """Put a licence on the phone, bound to its key."""
         nonce = self._post("/challenges", {})["nonce"]

@@ -10,21 +10,33 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ceremonies.demo import Narrator
+from ceremonies.sample import EXAMPLES, REGISTRAR, sample_uscc
 from ceremonies.two_regions import nodes
 from ceremonies.two_regions.browser import Browser
 from ceremonies.two_regions.nodes import Region
 from ceremonies.two_regions.phone import Phone
-from ceremonies.sample import EXAMPLES, REGISTRAR, sample_uscc
 from crypto.errors import Unavailable
 from formats.identifiers import uscc_check_char
 from people.demo import CITIZENS
+from policies.presenting import matters
 
 SECOND = "91310000MA1FL9K31" + uscc_check_char("91310000MA1FL9K31")
 ACCEPTED_FOR, REFUSED_FOR, CONDITIONAL_FOR = "open-bank-account", "road-transport-permit", "food-business-permit"
+ASKED_FOR = "bid-for-contract"
+_PATIENCE = 60.0
+_WORDS = {
+    "yes": ("是", "yes"),
+    "no": ("否", "no"),
+    "none": ("未答复", "none"),
+    "holds": ("有效", "holds"),
+    "broken": ("无效", "broken"),
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,7 @@ class _Story:
             self.verify_file,
             self.verify_phone,
             self.verify_print,
+            self.receipt,
             self.ask,
             self.withdraw,
             self.cut_off,
@@ -178,8 +191,54 @@ class _Story:
         self._file("print.png", "打印件的照片", "a photograph of the print")
         self._shown("打印件照片", "Photograph of the print", "accept", ACCEPTED_FOR, file=("print.png", picture))
 
+    def receipt(self) -> None:
+        self.tell.chapter("留存回执；店主看得到谁核验过", "A receipt for the file, and the owner sees who looked")
+        page = self.clerk.form("/v", {"code": self.phone.show(), "matter": ACCEPTED_FOR})
+        where = urlsplit(page.url).path + "/receipt"
+        kept = self.clerk.form(where, page.fields(where))
+        path = self.outcome.folder / "receipt.jws"
+        path.write_bytes(self.clerk.get(urlsplit(kept.url).path + "/file").body)
+        self._file(path.name, "浙江窗口的核验回执（签名）", "the receipt of the counter, signed")
+        checked = self.zhejiang.command("receipt", "verify", str(path))
+        self._came("核验回执的签名", "The receipt's signature", "holds", "holds" if checked["valid"] else "broken")
+        uses = self._until(lambda: self.phone.uses(self.licence["id"]))
+        for use in uses[:1]:
+            matter = matters()[use["matter"]]
+            self.tell.line(
+                f"店主手机上显示：{use['organ']}（{use['region']}）为“{matter.zh}”核验过",
+                f"On the owner's phone: {use['organ']} ({use['region']}) verified it for “{matter.en}”",
+            )
+        self._came("店主看到核验记录", "The owner sees who verified", "1", str(len(uses)))
+
     def ask(self) -> None:
-        raise NotImplementedError
+        self.tell.chapter("没有规则的事项：协查", "A matter without a rule: Zhejiang asks Shanghai")
+        document = (self.outcome.folder / "licence.pdf").read_bytes()
+        self._shown(
+            "PDF，参加政府采购投标", "PDF, to bid for a public contract", "check", ASKED_FOR, file=("licence.pdf", document)
+        )
+        csrf = self.clerk.get("/verify").fields("/signout")["csrf"]
+        holder = json.loads((EXAMPLES / "licence.json").read_bytes())["name"]
+        question = {
+            "region": self.shanghai.code,
+            "identifier": self.licence["identifier"],
+            "document_sha256": sha256(document).hexdigest(),
+            "matter": ASKED_FOR,
+            "particulars": {"holder": holder},
+        }
+        sent = self.clerk.json("/api/v1/enquiries", question, X_CSRF_Token=csrf)
+        self.tell.line(
+            "浙江窗口发起协查：是否有效、是否原件、名称是否一致（只问是否，不索取数据）",
+            "The counter asks: in force? this very file? this name? Yes or no, never data",
+        )
+        answered = self._until(
+            lambda: [one] if (one := self.clerk.get(f"/api/v1/enquiries/{sent['id']}").json())["status"] == "answered" else []
+        )
+        outcome = answered[0]["answer"]["outcome"] if answered else "none"
+        self._came("上海的答复", "Shanghai's answer", "yes", outcome)
+        letter = self.outcome.folder / "letter.pdf"
+        letter.write_bytes(self.clerk.get(f"/api/v1/enquiries/{sent['id']}/letter").body)
+        self._file(letter.name, "上海的协查复函（盖章）", "Shanghai's letter of answer, sealed")
+        self._shown("协查复函", "The letter of answer", "accept", "", file=(letter.name, letter.read_bytes()))
 
     def withdraw(self) -> None:
         self.tell.chapter("上海吊销该执照", "Shanghai withdraws the licence")
@@ -233,13 +292,24 @@ class _Story:
         age: bool = False,
     ) -> None:
         """The clerk verifies what is shown; the narrator is told the answer."""
-        fields = {"matter": matter} | ({"code": code} if code else {})
+        fields = ({"matter": matter} if matter else {}) | ({"code": code} if code else {})
         verdict = self.clerk.upload("/api/v1/verifications", fields, file).json()
         self.tell.shown(zh, en, verdict)
         answer = verdict["answer"]
         if age:
             self.tell.line(answer["licence"]["message_zh"], answer["licence"]["message"])
         self.outcome.scenes.append(Scene(zh, en, expected, answer["decision"], answer["next_step_zh"], answer["next_step"]))
+
+    def _came(self, zh: str, en: str, expected: str, found: str) -> None:
+        self.tell.line(f"{zh}：{_WORDS.get(found, (found, found))[0]}", f"{en}: {_WORDS.get(found, (found, found))[1]}")
+        self.outcome.scenes.append(Scene(zh, en, expected, found))
+
+    def _until(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """What ``look`` finds, once it finds something; messages between regions take seconds."""
+        deadline = time.monotonic() + _PATIENCE
+        while not (found := look()) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return found
 
     def _file(self, name: str, zh: str, en: str) -> None:
         self.outcome.files.append((self.outcome.folder / name, zh, en))
