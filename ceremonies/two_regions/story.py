@@ -140,8 +140,8 @@ class _Story:
             pin = next(one["id"] for one in there.command("trust", "list")["items"] if one["region"] == there.code)
             found = here.command("trust", "import", f"{there.base_url}/trust/list.jws", "--pin", pin)
             self.tell.line(
-                f"{here.name}登记了{there.name}的信任列表第 {found['sequence']} 号；列表密钥的指纹 {pin[:16]}… 经电话核对",
-                f"{here.code} registers {there.code}'s list no. {found['sequence']}; its key {pin[:16]}… was compared by telephone",
+                f"{here.name}登记了{there.name}的信任列表第 {found['sequence']} 号；密钥指纹 {pin[:16]}… 须经电话核对",
+                f"{here.code} registers {there.code}'s list no. {found['sequence']}; key {pin[:16]}… is compared by telephone",
             )
         rules = self.zhejiang.home / "recognition"
         rules.mkdir(exist_ok=True)
@@ -166,8 +166,8 @@ class _Story:
         self.phone.sign_in(owner.key)
         self.phone.download(self.licence["id"])
         self.tell.line(
-            f"{owner.name}经身份认证登录，执照绑定到手机中不可导出的密钥（此处由程序代替手机）",
-            f"{owner.name} signs in; the licence is bound to a key of the phone (here a program stands in for the phone)",
+            f"{owner.name.replace(' ', '')}经身份认证登录，执照与手机的密钥绑定（此处由程序代替手机）",
+            f"{owner.name} signs in; the licence is bound to the phone's key (a program stands in for the phone here)",
         )
 
     def verify_file(self) -> None:
@@ -182,7 +182,7 @@ class _Story:
         self.tell.chapter("浙江窗口：店主出示手机", "At the counter: the phone")
         code = self.phone.show()
         self._shown("手机二维码，开立银行账户", "Code on the phone, to open a bank account", "accept", ACCEPTED_FOR, code=code)
-        self._shown("同一个二维码的截图，再次出示", "A screenshot of that code, shown again", "refuse", ACCEPTED_FOR, code=code)
+        self._shown("同一个二维码的截图，再次出示", "A screenshot of that code, shown again", "check", ACCEPTED_FOR, code=code)
 
     def verify_print(self) -> None:
         self.tell.chapter("浙江窗口：纸质打印件", "At the counter: the printed licence")
@@ -200,7 +200,7 @@ class _Story:
         path.write_bytes(self.clerk.get(urlsplit(kept.url).path + "/file").body)
         self._file(path.name, "浙江窗口的核验回执（签名）", "the receipt of the counter, signed")
         checked = self.zhejiang.command("receipt", "verify", str(path))
-        self._came("核验回执的签名", "The receipt's signature", "holds", "holds" if checked["valid"] else "broken")
+        self._came("核对回执的签名", "The receipt, checked by command", "accept", checked["answer"]["decision"])
         uses = self._until(lambda: self.phone.uses(self.licence["id"]))
         for use in uses[:1]:
             matter = matters()[use["matter"]]
