@@ -78,7 +78,8 @@ def _ending(console: Console, outcome: Outcome) -> None:
     for scene in outcome.scenes:
         shown = {"zh": scene.zh, "en": scene.en}.get(STATE.lang, f"{scene.zh}\n[dim]{scene.en}[/]")
         mark = "[green]✔[/]" if scene.as_expected else f"[bold red]✘ ≠ {scene.expected}[/]"
-        table.add_row(shown, answer_words(scene.found) if scene.found in ("accept", "check", "refuse") else scene.found, mark)
+        found = answer_words(scene.found) if scene.found in ("accept", "check", "refuse") else STATE.pick(*scene.words)
+        table.add_row(shown, found.replace("\n", " "), mark)
     console.print(table)
     console.print(STATE.pick("文件在：", "The files are in:").replace("\n", " ") + f" {outcome.folder}/", soft_wrap=True)
     for path, zh, en in outcome.files:

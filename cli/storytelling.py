@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _NUMBERS = "一二三四五六七八九十"
 
 
+def _numeral(number: int) -> str:
+    """1–19 as chapters are counted: 一, 十, 十一."""
+    return _NUMBERS[number - 1] if number <= 10 else "十" + _NUMBERS[number - 11]
+
+
 class Narrator:
     """Tells on a terminal: chapters as numbered headings, lines below them, Chinese first and English dimmed beneath."""
 
@@ -26,7 +31,7 @@ class Narrator:
         self._chapter = 0
 
     def chapter(self, zh: str, en: str) -> None:
-        number = str(self._chapter + 1) if STATE.lang == "en" else _NUMBERS[self._chapter % len(_NUMBERS)]
+        number = str(self._chapter + 1) if STATE.lang == "en" else _numeral(self._chapter + 1)
         self._chapter += 1
         self._console.print()
         title = {"zh": zh, "en": en}.get(STATE.lang, f"{zh}  [dim]{en}[/]")

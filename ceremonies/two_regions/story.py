@@ -54,6 +54,11 @@ class Scene:
     def as_expected(self) -> bool:
         return self.found == self.expected
 
+    @property
+    def words(self) -> tuple[str, str]:
+        """What was found, in Chinese and English."""
+        return _WORDS.get(self.found, (self.found, self.found))
+
 
 @dataclass
 class Outcome:
@@ -301,8 +306,9 @@ class _Story:
         self.outcome.scenes.append(Scene(zh, en, expected, answer["decision"], answer["next_step_zh"], answer["next_step"]))
 
     def _came(self, zh: str, en: str, expected: str, found: str) -> None:
-        self.tell.line(f"{zh}：{_WORDS.get(found, (found, found))[0]}", f"{en}: {_WORDS.get(found, (found, found))[1]}")
-        self.outcome.scenes.append(Scene(zh, en, expected, found))
+        scene = Scene(zh, en, expected, found)
+        self.tell.line(f"{zh}：{scene.words[0]}", f"{en}: {scene.words[1]}")
+        self.outcome.scenes.append(scene)
 
     def _until(self, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         """What ``look`` finds, once it finds something; messages between regions take seconds."""
