@@ -124,6 +124,32 @@ def test_digits_that_the_clerk_gave_are_in_the_code(service: Service, owner: Pho
     assert read(after).challenge == "4721"
 
 
+def test_a_copy_whose_month_is_nearly_over_is_renewed_by_opening_the_page(service: Service, owner: Phone) -> None:
+    old = read(owner.shown()).credential
+    owner.page.evaluate(AGE)
+    owner.go("/phone")
+    for _ in range(100):
+        if (kept := owner.page.evaluate(KEPT))["saved"]:
+            break
+        owner.page.wait_for_timeout(100)
+    owner.page.get_by_role("link", name="出示").click()
+    new = read(owner.shown()).credential
+    assert kept["count"] == 1
+    assert new.claims.key == old.claims.key
+    assert new.claims.token_id != old.claims.token_id
+    assert len([one for one in service.node.copies.mine(owner.citizen) if one["ended_at"] is None]) == 1
+
+
+_STORE = """
+  const version = document.querySelector("script[type=module]").src.split("?")[1];
+  const store = await import(`/static/phone/store.js?${version}`);
+  const [copy, ...more] = await store.copies();
+"""
+AGE = "async () => {" + _STORE + "await store.keep({ ...copy, renew_from: '2026-01-01T00:00:00Z', saved: 0 }); }"
+KEPT = "async () => {" + _STORE + "return { saved: copy.saved, count: 1 + more.length }; }"
+"""As if the month were nearly over; and what lies on the phone."""
+
+
 # -- copying it is worth nothing ---------------------------------------------------------------------------------------------
 
 EVERYTHING = """async () => {

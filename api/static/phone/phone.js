@@ -39,7 +39,9 @@ function readAloud(button) {
 }
 
 // Licences that are on this phone can be shown; the others can be put on it. Copies whose month is nearly over are renewed on the way,
-// with the same key: nobody has to do anything.
+// with the same key: nobody has to do anything. Once a day is enough: what an authorisation ends in a few days does not last longer.
+const DAY = 24 * 3600 * 1000;
+
 async function markHere() {
   const cards = document.querySelectorAll("[data-licence]:not(form)");
   const elsewhere = document.querySelector("[data-on-phone]");
@@ -60,7 +62,7 @@ async function markHere() {
     card.querySelector("[data-download]").hidden = true;
     card.querySelector("[data-here]").hidden = false;
   }
-  const due = found.filter((copy) => copy.usable && Date.parse(copy.renew_from) <= Date.now());
+  const due = found.filter((copy) => copy.usable && Date.parse(copy.renew_from) <= Date.now() && copy.saved < Date.now() - DAY);
   if (due.length) await renew(due, document.querySelector("[data-citizen]").dataset);
 }
 
