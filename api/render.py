@@ -83,6 +83,15 @@ def moment(value: str, lang: str) -> str:
     return f"{at.day} {at:%B %Y, %H:%M:%S} (Beijing time)"
 
 
+def day(value: str, lang: str) -> str:
+    """The same for what lasts to the end of a day: the day in Beijing."""
+    try:
+        at = datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone(BEIJING)
+    except ValueError:
+        return value
+    return f"{at.year} 年 {at.month} 月 {at.day} 日" if lang == "zh" else f"{at.day} {at:%B %Y}"
+
+
 def short_moment(value: str) -> str:
     """The same for tables: Beijing time to the minute."""
     try:
@@ -94,7 +103,8 @@ def short_moment(value: str) -> str:
 def sentence(said: dict[str, Any], lang: str) -> str:
     """A room's sentence in the reader's language, with its times as people read them."""
     words: str = said["message_zh"] if lang == "zh" else said["message"]
-    return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", lambda found: moment(found.group(), lang), words)
+    words = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", lambda found: moment(found.group(), lang), words)
+    return words.replace("（北京时间））", "，北京时间）").replace(" (Beijing time))", ", Beijing time)")
 
 
 def short_name(subject: str) -> str:
@@ -122,6 +132,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "t": lambda key, **kw: text(lang, key, **kw),
         "m": lambda said: sentence(said, lang),
         "when": lambda value: moment(value, lang),
+        "on_day": lambda value: day(value, lang),
         "short_when": short_moment,
         "version": version(),
         "asset_version": asset_version(),

@@ -69,15 +69,15 @@ SENTENCES: dict[str, tuple[str, str]] = {
     # The licence and the copy, today
     "status-withdrawn": (
         "It counts no more: the licence or this copy of it was withdrawn (issuer's list of {as_of}).",
-        "已失效：证照或该副本已被撤回（依据签发地区 {as_of} 的状态列表）。",
+        "已失效：证照或该副本已被撤回：依据签发地区于 {as_of} 签发的状态列表。",
     ),
     "status-suspended": (
         "It is suspended at present (issuer's list of {as_of}).",
-        "目前处于暂停状态（依据签发地区 {as_of} 的状态列表）。",
+        "目前处于暂停状态：依据签发地区于 {as_of} 签发的状态列表。",
     ),
     "status-superseded": (
         "The licence was changed since: this is the old one (issuer's list of {as_of}).",
-        "证照已变更，此为旧版（依据签发地区 {as_of} 的状态列表）。",
+        "证照已变更，此为旧版：依据签发地区于 {as_of} 签发的状态列表。",
     ),
     "status-unknown": (
         "Whether it is in force today could not be found out here; ask the issuer.",

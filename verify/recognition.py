@@ -32,6 +32,13 @@ class ForMatter:
     regions: dict[str, Recognition] = field(default_factory=dict)
 
 
+_TELL_WHY = (
+    "Do not accept it for this matter. Tell the applicant the reason above, and what is needed instead.",
+    "本事项不予采信。请把上述原因和需要补办的事告诉申请人。",
+)
+"""What to do where the rules say no: the licence itself may be as good as ever, so nobody is sent to who issued it."""
+
+
 def judge(context: VerificationContext, type_code: str, regions: Iterable[str]) -> ForMatter:
     """Ask the rules for every region that vouches for the document; the strictest answer counts.
 
@@ -52,7 +59,7 @@ def judge(context: VerificationContext, type_code: str, regions: Iterable[str]) 
     if strictest.outcome == "refuse":
         values = {"region": region, "words": strictest.words, "words_zh": strictest.words_zh}
         finding = reason("matter-not-recognised", "WARN", matter=names[0], matter_zh=names[1], **values)
-        return ForMatter(Part("bad", finding.message, finding.message_zh), (finding,), known)
+        return ForMatter(Part("bad", finding.message, finding.message_zh, *_TELL_WHY), (finding,), known)
     if any(one.outcome == "none" for one in known.values()):
         return ForMatter(_no_rule(names, next(one for one in known.values() if one.outcome == "none")), (), known)
     return ForMatter(_accepted(strictest, names), (), known)

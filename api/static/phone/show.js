@@ -28,7 +28,7 @@ let challengeUntil = 0;
 const typeName = (copy) => (english ? copy.shown.type_name_en : copy.shown.type_name);
 const roleName = (copy) => words[`role_${copy.role}`];
 const moment = (at) => {
-  const options = { timeZone: "Asia/Shanghai", month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit" };
+  const options = { timeZone: "Asia/Shanghai", month: english ? "short" : "long", day: "numeric", hour: "2-digit", minute: "2-digit" };
   return new Intl.DateTimeFormat(english ? "en-GB" : "zh-CN", options).format(at);
 };
 const day = (at) => {
