@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,17 +22,30 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on thi
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """The browser; skips where Playwright is not installed."""
+def chromium(film: Path | None = None) -> Iterator[Any]:
+    """The browser; skips where Playwright is not installed.
+
+    :param film: MJPEG that its camera plays, read anew whenever the camera is switched on; nobody is asked for leave
+    """
     playwright = pytest.importorskip("playwright.sync_api")
+    camera = [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    ]
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *(camera if film else [])])
         yield opened
         opened.close()
 
 
 class Person:
-    """Somebody with a browser of their own. ``complaints`` collects script errors and refused resources."""
+    """Somebody with a browser of their own. ``complaints`` collects script errors and refused resources.
+
+    :cvar options: of the browser's context, beside or instead of the usual ones
+    """
+
+    options: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self, browser: Any, service: Service, *, size: str = "desk", lang: str = "zh", scheme: str = "light", zoom: int = 1
@@ -43,13 +56,9 @@ class Person:
         self.service = service
         self.size = size
         self.scheme = scheme
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height},
-            device_scale_factor=zoom,
-            color_scheme=scheme,
-            accept_downloads=True,
-            reduced_motion="reduce",
-        )
+        usual = {"viewport": {"width": width, "height": height}, "device_scale_factor": zoom, "color_scheme": scheme}
+        usual |= {"accept_downloads": True, "reduced_motion": "reduce"}
+        self.context = browser.new_context(**{**usual, **self.options})
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
