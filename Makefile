@@ -20,7 +20,7 @@ serve: setup-demo setup-web ## Start the service (signer, worker and pages) on t
 	@test -f "$(HOME_DIR)/node.toml" || $(BIN)/xinyin init --region 310000 --name 上海市
 	@$(BIN)/xinyin serve
 
-regions: setup-demo ## Two regions on this machine: a licence of Shanghai verified in Zhejiang (ARGS=--stay keeps both running)
+regions: setup-demo setup-web ## Two regions on this machine: a licence of Shanghai verified in Zhejiang (ARGS=--stay keeps both running)
 	@$(BIN)/xinyin regions $(ARGS)
 
 test: setup-test ## Install what is needed and pass the tests
