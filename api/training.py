@@ -48,12 +48,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Door:
-    """A door: who enters, as which demo account (None: as the public), and the steps."""
+    """A door: who enters, as which demo account (None: as the public) or demo citizen, and the steps."""
 
     key: str
     mark: str
     account: str | None
     steps: tuple[Step, ...]
+    citizen: str | None = None
 
 
 def _reached(case: str, *statuses: str) -> Done:
@@ -85,6 +86,16 @@ def _voided(case: str) -> Done:
     return done
 
 
+def _on_a_phone(node: Node, cases: Cases) -> bool:
+    """The shop owner's licence is on some phone."""
+    return bool(node.copies.inspect(node.actor(None), cases.licence))
+
+
+def _authorised(node: Node, cases: Cases) -> bool:
+    """The shop owner let somebody act with it."""
+    return bool(node.grants.inspect(node.actor(None), cases.licence))
+
+
 DOORS = (
     Door(
         "handler",
@@ -111,10 +122,11 @@ DOORS = (
         "店",
         None,
         (
-            Step("track", "/t/{track_sealed}"),
-            Step("see", "/training/case/valid"),
-            Step("code", "/v#{code}"),
+            Step("phone", "/phone/download/{licence}", _on_a_phone),
+            Step("show", "/phone/show"),
+            Step("authorise", "/phone/authorise", _authorised),
         ),
+        citizen="owner",
     ),
     Door(
         "counter",

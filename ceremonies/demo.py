@@ -20,6 +20,7 @@ from ceremonies.node import Node
 from ceremonies.plain import plain
 from ceremonies.sample import APPROVER, EXAMPLES, REGISTRAR, sample_seal
 from crypto.errors import Forbidden, NotFound, XinyinError
+from people.demo import represented_by
 from people.schemas import Actor
 
 
@@ -122,7 +123,7 @@ class _Story:
 
     def licence(self) -> None:
         self.tell.chapter("发照", "The market supervision bureau issues an e-business licence")
-        data = json.loads(_example("licence.json"))
+        data = json.loads(_example("licence.json")) | represented_by("owner")
         licence, pdf = self.node.licences.issue(
             self.actor, "business-licence", data, seal_id=self.registrar["id"], idempotency_key=f"demo-{self.run}-licence"
         )

@@ -25,9 +25,9 @@ from crypto.errors import Forbidden
 from crypto.suites import Suite
 from formats.dates import shown_time
 from hsm.schemas import KeyPurpose
-from people.demo import demo_citizen
+from people.demo import demo_citizen, represented_by
 
-VERSION = 4
+VERSION = 5
 """Of what is prepared: a set of an older version is prepared anew."""
 _FILE = "cases.json"
 
@@ -41,6 +41,7 @@ class Cases:
 
     :ivar set: which set it is: a number that grows when cases are prepared afresh
     :ivar licences: by case, the file's name in the folder
+    :ivar licence: the identifier of the shop owner's licence, the valid one
     :ivar code: what the valid licence's printed code leads to (after ``/v#``)
     :ivar applications: by case, the identifier of the application to seal
     :ivar track: by case, the code by which an applicant follows it
@@ -53,6 +54,7 @@ class Cases:
     prepared_at: str = ""
     licences: dict[str, str] = field(default_factory=dict)
     code: str = ""
+    licence: str = ""
     applications: dict[str, str] = field(default_factory=dict)
     track: dict[str, str] = field(default_factory=dict)
     role: str = ""
@@ -130,6 +132,8 @@ def _licences(node: Node, cases: Cases, home: Path) -> None:
     made: dict[str, tuple[dict[str, Any], bytes]] = {}
     for case in LICENCES:
         data = dict(shops[case])
+        if case == "valid":  # the shop of the citizen who puts it on a phone
+            data |= represented_by("owner")
         if case == "expired":
             data["valid_to"] = (today - timedelta(days=40)).isoformat()
         made[case] = node.licences.issue(
@@ -146,6 +150,7 @@ def _licences(node: Node, cases: Cases, home: Path) -> None:
         cases.licences[case] = f"licence-{number}.pdf"  # the name gives nothing away
         _write(home / cases.licences[case], documents[case])
     cases.code = str(made["valid"][0]["code"]).partition("#")[2]
+    cases.licence = str(made["valid"][0]["id"])
 
 
 def _certificate(node: Node) -> None:

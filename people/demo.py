@@ -53,6 +53,12 @@ def demo_citizen(key: str) -> DemoCitizen:
     return {one.key: one for one in CITIZENS}[key]
 
 
+def represented_by(key: str) -> dict[str, str]:
+    """What the data of a business licence say that a demo citizen represents by law."""
+    one = demo_citizen(key)
+    return {"representative": one.name, "representative_id": one.id_number}
+
+
 def create_demo_people(people: AccountService, secrets_dir: Path, *, mode: str, department: str) -> list[Account]:
     """One account a role in ``department`` (an identifier); name and password of each go to ``demo-accounts.json`` (mode 0600).
 

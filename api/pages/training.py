@@ -9,8 +9,8 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from api import render
-from api.auth import CurrentSession, node_of
-from api.sessions import COOKIE, FORM_COOKIE, demand, form_token, set_cookie
+from api.auth import CurrentSession, citizen_browser, node_of
+from api.sessions import CITIZEN_COOKIE, COOKIE, FORM_COOKIE, demand, form_token, set_cookie
 from api.training import COOKIE as TRAINING
 from api.training import DOORS, Door, Progress, door, progress, remember
 from ceremonies import training
@@ -18,6 +18,9 @@ from ceremonies.sample import EXAMPLES
 from ceremonies.training import LICENCES, Cases
 from crypto.errors import NotFound
 from formats.dates import shown_time
+from people.citizen_oidc import DEVELOPMENT_ASSURANCE
+from people.citizens import Statement
+from people.demo import demo_citizen
 
 router = APIRouter(include_in_schema=False)
 
@@ -65,6 +68,9 @@ def enter(request: Request, session: CurrentSession, key: str, csrf: Annotated[s
         accounts.sign_out(session.token)
     response = RedirectResponse(f"/training/{key}", 303)
     response.delete_cookie(COOKIE)
+    _citizen_out(request, response)
+    if found.citizen is not None:
+        set_cookie(response, CITIZEN_COOKIE, _citizen_in(request, found.citizen), secure=secure)
     if found.account is not None:
         set_cookie(response, COOKIE, accounts.open_session(accounts.get(found.account)).token, secure=secure)
     remember(response, Progress(found, cases.set, frozenset()), secure=secure)
@@ -80,6 +86,7 @@ def leave(request: Request, session: CurrentSession, csrf: Annotated[str, Form(m
     response = RedirectResponse("/", 303)
     response.delete_cookie(COOKIE)
     response.delete_cookie(TRAINING)
+    _citizen_out(request, response)
     return response
 
 
@@ -169,6 +176,21 @@ def task(request: Request, session: CurrentSession, key: str) -> Response:
     return response
 
 
+def _citizen_in(request: Request, key: str) -> str:
+    """The token of a session of a demo citizen, as if they came from the development identity provider."""
+    one, citizens = demo_citizen(key), node_of(request).citizens
+    statement = Statement("training", one.key, one.name, one.id_number, DEVELOPMENT_ASSURANCE)
+    return citizens.open_session(citizens.signed_in(statement), agent=request.headers.get("user-agent", "")).token
+
+
+def _citizen_out(request: Request, response: Response) -> None:
+    """A door is entered and left as nobody from outside."""
+    browser = citizen_browser(request)
+    if browser is not None:
+        node_of(request).citizens.sign_out(browser.token)
+        response.delete_cookie(CITIZEN_COOKIE)
+
+
 def _saw(request: Request, response: Response, cases: Cases, what: str) -> None:
     found = progress(request, cases)
     if found is not None:
@@ -178,6 +200,7 @@ def _saw(request: Request, response: Response, cases: Cases, what: str) -> None:
 def _address(href: str, cases: Cases) -> str:
     names: dict[str, Any] = {
         "code": cases.code,
+        "licence": cases.licence,
         "role": cases.role,
         "approval": cases.approval,
         **{f"app_{k}": v for k, v in cases.applications.items()},

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from api.sessions import CITIZEN_COOKIE
 from api.texts import known
 from api.training import DOORS
 from ceremonies import training
 from crypto.errors import Forbidden
+from people.demo import demo_citizen
+from tests import citizens
 from tests.node_home import Service, founded_home, serving
+from tests.soft_phone import SoftPhone
 from verify.service import verify_bytes
 
 ANSWERS = {"valid": "accept", "expired": "refuse", "withdrawn": "refuse", "edited": "refuse", "forged": "refuse"}
@@ -96,6 +101,42 @@ def test_a_door_with_a_person_signs_in_as_that_person_and_leaving_signs_out(serv
     token = re.findall(r'name="csrf" value="([^"]+)"', browser.get(f"/training/{DOORS[0].key}").text)[-1]
     browser.post("/training/leave", data={"csrf": token})
     assert "xinyin_session" not in browser.cookies
+
+
+def test_the_shop_owner_puts_the_licence_on_a_phone_and_lets_somebody_act_with_it(
+    service: Service, browser: httpx.Client
+) -> None:
+    enter(browser, "owner")
+    cases = training.prepared(service.node)
+    assert cases is not None
+    owner = citizens.citizen(service.node, "owner")
+    assert browser.get("/training/step/owner/phone").url.path == f"/phone/download/{cases.licence}"
+    phone = browser.get("/phone").text
+    assert "云江市望江路青禾便民书店" in phone
+    assert '<a href="/training/owner">' in phone
+    assert "/training/owner" not in browser.get("/training/step/owner/show").text  # phones keep that page for everybody
+    assert done(browser) == [False, True, False]
+    proof = SoftPhone().proof(service.node.copies.challenge(owner))
+    service.node.copies.download(owner, cases.licence, device="手机", proof=proof)
+    assert done(browser) == [True, True, False]
+    someone, until = demo_citizen("staff"), datetime.now(UTC) + timedelta(days=1)
+    service.node.grants.authorise(
+        owner,
+        cases.licence,
+        kind="staff",
+        name=someone.name,
+        id_number=someone.id_number,
+        matters=["open-bank-account"],
+        until=until,
+    )
+    assert done(browser) == [True, True, True]
+    enter(browser, "counter")
+    assert CITIZEN_COOKIE not in browser.cookies
+
+
+def done(browser: httpx.Client) -> list[bool]:
+    """Which of the steps behind the present door are done."""
+    return [found == "done" for found in re.findall(r'<li class="(done|current|)">', browser.get("/training/owner").text)]
 
 
 def test_nobody_is_sent_through_a_door_by_another_site(browser: httpx.Client) -> None:
