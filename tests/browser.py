@@ -120,7 +120,7 @@ class Person:
     def close(self) -> None:
         """Close this person's windows; there must have been no complaint."""
         self.context.close()
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
 
 
 def _axe() -> str:

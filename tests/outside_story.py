@@ -172,8 +172,9 @@ class Story:
         )
 
     def close(self) -> None:
-        """Close the windows. What the browsers complained of while the network was away has been forgiven by then."""
+        """Close the windows. That a network is away is what browsers complain of then, and some say so late."""
         for person in (self.phone, self.staff, self.counter):
+            person.complaints = [one for one in person.complaints if "net::ERR_" not in one]
             person.close()
 
     # -- Shanghai: the phone ----------------------------------------------------------------------------------------------
