@@ -251,14 +251,23 @@ class _Story:
         self.zhejiang.command("trust", "refresh")
         self.tell.line("浙江取得上海新的状态列表", "Zhejiang fetches Shanghai's new status list")
         document = (self.outcome.folder / "licence.pdf").read_bytes()
-        self._shown("同一份 PDF", "The same PDF", "refuse", ACCEPTED_FOR, file=("licence.pdf", document))
-        self._shown("同一部手机", "The same phone", "refuse", ACCEPTED_FOR, code=self.phone.show())
+        self._shown(
+            "吊销后，同一份 PDF", "The same PDF, withdrawn since", "refuse", ACCEPTED_FOR, file=("licence.pdf", document)
+        )
+        self._shown("吊销后，同一部手机", "The same phone, withdrawn since", "refuse", ACCEPTED_FOR, code=self.phone.show())
 
     def cut_off(self) -> None:
         self.tell.chapter("上海的服务中断", "Shanghai's service is down")
         self.shanghai.stop()
         document = (self.outcome.folder / "second.pdf").read_bytes()
-        self._shown("另一份执照", "Another licence", "accept", ACCEPTED_FOR, file=("second.pdf", document), age=True)
+        self._shown(
+            "上海中断时，另一份执照",
+            "Another licence, Shanghai being down",
+            "accept",
+            ACCEPTED_FOR,
+            file=("second.pdf", document),
+            age=True,
+        )
 
     # -- what they do ---------------------------------------------------------------------------------------------------
 

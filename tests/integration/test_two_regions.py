@@ -27,8 +27,8 @@ def test_a_licence_of_one_region_is_accepted_refused_asked_about_and_withdrawn_i
     assert answers["Code on the phone, to open a bank account"] == "accept"
     assert answers["Photograph of the print"] == "accept"
     assert answers["Shanghai's answer"] == "yes"
-    assert answers["The same PDF"] == answers["The same phone"] == "refuse"
-    assert answers["Another licence"] == "accept"
+    assert answers["The same PDF, withdrawn since"] == answers["The same phone, withdrawn since"] == "refuse"
+    assert answers["Another licence, Shanghai being down"] == "accept"
     assert "上海市" in done.stderr.decode("utf-8")
     for region in told["regions"]:
         with (Path(region["home"]) / "run" / "signer.lock").open() as lock:
