@@ -155,8 +155,11 @@ def test_the_shell_that_works_without_network_says_nothing_about_anybody(service
     with service.client() as nobody:
         page = nobody.get("/phone/show")
         worker = nobody.get("/phone/worker.js")
+        welcome = nobody.get("/phone")
     assert page.status_code == 200
-    assert all(word not in page.text for word in (OWNER.name, SHOP, world.licence))
+    assert welcome.status_code == 200
+    for shown in (page.text, welcome.text):
+        assert all(word not in shown for word in (OWNER.name, SHOP, world.licence))
     assert worker.headers["Service-Worker-Allowed"] == "/phone"
     with service.client() as nobody:
         for address in page.text.split('"')[1::2]:
