@@ -89,6 +89,7 @@ class AnnotatedCopies:
         """
         licence, bearer = self._licence(actor, licence_id, present)
         wish = self._checked(purpose, until, matter, maker or maker_of(licence, bearer))
+        self._check_within_grant(bearer, wish)
         rule = self._permit(actor, licence, bearer, wish)
         self._check_in_force(licence)
         order = self._order(actor, licence, bearer, wish, rule)
@@ -158,6 +159,17 @@ class AnnotatedCopies:
                 "You have no such licence, and are not authorised to use it.", "您名下没有该证照，也未被授权使用该证照。"
             )
         return found.licence, Bearer(found, person, present is not None)
+
+    def _check_within_grant(self, bearer: Bearer | None, wish: Wish) -> None:
+        """No paper lasts longer than the authorisation that it rests on. :raises BadCopy: it would"""
+        grant = bearer.standing.grant if bearer is not None else None
+        if grant is not None and wish.until > grant.until:
+            ends = grant.until.astimezone(BEIJING)
+            last = ends.date() if end_of(ends.date()) <= grant.until else ends.date() - timedelta(days=1)
+            raise BadCopy(
+                f"The authorisation ends; the copy may be used until {last} at the latest.",
+                f"授权到期后加注件不得继续使用；有效期截止日最晚为 {last}。",
+            )
 
     def _permit(self, actor: Actor, licence: LicenceRow, bearer: Bearer | None, wish: Wish) -> str:
         context: dict[str, Any] = {"matter": wish.matter or "default"}

@@ -221,6 +221,12 @@ class CopyService:
         def commit(session: Session, outcome: Outcome, attempt: Attempt) -> dict[str, Any]:
             made, ref = outcome.value
             again = self._order(session, actor, order.standing.licence.id, request["grant"], held)
+            if _signed_for(again) != _signed_for(order):
+                # The credential has another's place in the status list, or says what is true no more: nothing would end it.
+                raise Conflict(
+                    "Something changed while the licence was put on the phone; try again.",
+                    "下载期间证照、授权或本机副本发生变化；请重试。",
+                )
             self._use_up(session, actor, held.nonce)
             return {"id": self._write(session, actor, again, held, device, made, ref, generation.id, attempt)}
 
@@ -508,6 +514,13 @@ class CopyService:
         """Copies as their holder sees them; those whose issuer's key is in other hands have to be made anew."""
         doubted, now = self._doubted(), self._now()
         return [views.copy(session, row, now, doubted=row.generation_id in doubted) for row in rows]
+
+
+def _signed_for(order: _Order) -> tuple[str | None, ...]:
+    """What the signed credential rests on: the version of the licence, role, authorisation, and the copy that it renews."""
+    standing = order.standing
+    grant, renewed = standing.grant, order.renews
+    return standing.licence.id, standing.role, grant.id if grant else None, renewed.id if renewed else None
 
 
 def _device(text: str) -> str:

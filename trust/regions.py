@@ -125,7 +125,7 @@ class Regions:
                 "What is there is no trust list; the address of one ends in /trust/list.jws.",
                 "该处不是信任列表；信任列表的地址以 /trust/list.jws 结尾。",
             )
-        return self.trust.accept(data, pin=pin, now=self._now())
+        return self.trust.accept(data, pin=pin, now=self._now(), own=self.own)
 
     def _refresh(self, listed: TrustList, source: Source) -> dict[str, Any]:
         told: dict[str, Any] = {"region": listed.region, "sequence": listed.sequence, "url": source.url}

@@ -114,12 +114,13 @@ class TrustService:
         self._write_pins(pins)
         return made
 
-    def accept(self, data: bytes, *, pin: str | None = None, now: datetime | None = None) -> TrustList:
+    def accept(self, data: bytes, *, pin: str | None = None, now: datetime | None = None, own: str | None = None) -> TrustList:
         """Import another region's list, the first time with its fingerprint, later by the pin that is kept; a list signed by
         the key that the last good one announced takes the pin over.
 
         A refused list changes nothing: the last good one stays in use.
 
+        :param own: our own region, for which nobody else speaks, whatever fingerprint was compared
         :raises TrustListRefused: not pinned, not signed by its key, issued in the future, or unreadable
         :raises LowerSequence: older than what was accepted before, or another list under the same number
         :raises WrongRegion: the key is pinned for another region, or the region already has another key
@@ -129,6 +130,11 @@ class TrustService:
         announced = self._announced(pins)
         found = read_list(data, {*pins, *announced, *([pin] if pin else [])})
         known = pins.get(found.fingerprint)
+        if found.region == own:
+            raise WrongRegion(
+                f"The list speaks for {found.region}, our own region, whose list is published here; do not import it.",
+                f"该列表属于本地区 {found.region}；本地区的列表由本节点发布，不得导入。",
+            )
         if known is not None and known["region"] != found.region:
             raise WrongRegion(
                 f"This key is pinned for region {known['region']}, but the list speaks for {found.region}; ask the region.",

@@ -14,6 +14,7 @@ import pikepdf
 from crypto.errors import XinyinError
 from formats import masking
 from formats.dates import BEIJING
+from formats.identifiers import LicenceIdentifier
 from formats.statuslist import ref_from_json
 from policies.verification import VerificationPolicy
 from verify import annotated
@@ -149,11 +150,20 @@ def _published(
     if not here:
         return None
     issuer = _string(fields, "ZZBFJGDM")
-    own = next((one for one in here if one.organ == issuer), None)
+    # Metadata call their issuer as they like; whose licence it is stands in the identifier, by which recognition goes.
+    own = next((one for one in here if one.organ == issuer == _named_issuer(fields)), None)
     if own is None:
         return reason("licence-not-its-issuer", "WARN", issuer=_string(fields, "ZZBFJG") or "?")
     state = context.statuses.state(ref, now)
     return Published(state, own.region) if state is not None else None
+
+
+def _named_issuer(fields: dict[str, Any]) -> str | None:
+    """The issuing organ's code in the licence's identifier (GB/T 36904); None where it is none of that form."""
+    try:
+        return LicenceIdentifier.parse(str(fields["ZZBS"])).issuer_code
+    except XinyinError:
+        return None
 
 
 def _listed(licence: LicenceData, published: Published, fields: dict[str, Any], now: datetime) -> Reason | Part:

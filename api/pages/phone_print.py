@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
@@ -90,14 +90,17 @@ def _page(request: Request, browser: CitizenBrowser, licence_id: str, status: in
     if one is None:
         raise NoSuchLicence("There is no such licence among yours.", "您名下没有该证照。", licence=licence_id[:64])
     today = utc_now().astimezone(BEIJING).date()
+    last = today + LONGEST
+    if one["until"]:  # no paper lasts longer than the authorisation it rests on
+        last = min(last, datetime.fromisoformat(one["until"]).astimezone(BEIJING).date())
     shown: dict[str, Any] = {
         "purpose": "",
         "matter": "",
-        "until": (today + _USUAL).isoformat(),
+        "until": min(today + _USUAL, last).isoformat(),
         "done": "",
         "withdraw": "",
         "problem": None,
-        "bounds": {"min": today.isoformat(), "max": (today + LONGEST).isoformat()},
+        "bounds": {"min": today.isoformat(), "max": last.isoformat()},
         "most": MAX_PURPOSE,
         "made": node.annotated.of_licence(browser.citizen, licence_id),
         "once": secrets.token_urlsafe(16),

@@ -11,14 +11,17 @@ import pytest
 from crypto.errors import XinyinError
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
-from formats.statuslist import StatusRef
+from formats.identifiers import LicenceIdentifier
+from formats.statuslist import StatusRef, ref_to_json
 from net.errors import AddressRefused
 from tests.foreign_region import DAY, ForeignRegion, Server
 from trust.held import HeldLists
 from trust.outbound import Outbound
 from trust.regions import Regions
 from trust.service import DomainTaken, LowerSequence, TrustService, WrongRegion
-from verify.schemas import TokenState
+from verify.licence import LicenceData, Sealer, judge
+from verify.reasons import Reason
+from verify.schemas import TokenState, VerificationContext
 from verify.trust import TrustListRefused
 
 LIST = "/trust/list.jws"
@@ -66,6 +69,25 @@ def here(tmp_path: Path, shanghai: ForeignRegion) -> Here:
     return made
 
 
+# -- whose licence it is ----------------------------------------------------------------------------------------------------
+
+
+def test_an_organ_of_a_listed_region_cannot_vouch_for_the_licence_of_another_organ(here: Here, shanghai: ForeignRegion) -> None:
+    registrar, sports = "11310000MB2F30005X", "11310000MB2F30006X"
+    identifier = str(LicenceIdentifier.build(type_code="11100000MB0390445A001", issuer_code=registrar, serial="1"))
+    context = VerificationContext(here.trust.store(), statuses=here.held.statuses())
+
+    def sealed_by(organ: str) -> tuple[object, str]:
+        """What is said of metadata that an organ sealed under its own code, over a place in force of its own."""
+        fields = {"ZZBS": identifier, "ZZBFJGDM": organ, "ZZBFJG": "样本机关", "status": ref_to_json(shanghai.ref(6))}
+        block, found = judge(LicenceData(identifier, fields), list, [Sealer("310000", organ)], context, here.now())
+        assert block is not None
+        return block["status"], found.code if isinstance(found, Reason) else "ok"
+
+    assert sealed_by(registrar) == ("in-force", "ok")
+    assert sealed_by(sports) == ("unknown", "licence-not-its-issuer")
+
+
 # -- trust lists ------------------------------------------------------------------------------------------------------------
 
 
@@ -111,6 +133,18 @@ def test_a_list_signed_by_a_stranger_changes_nothing(here: Here, shanghai: Forei
     with pytest.raises(WrongRegion):
         here.regions.import_text(greedy)
     assert here.trust.store().list_of("310000").fingerprint == shanghai.pin  # type: ignore[union-attr]
+
+
+def test_nobody_is_imported_as_our_own_region_even_where_the_fingerprint_was_compared(
+    here: Here, shanghai: ForeignRegion
+) -> None:
+    ours = ForeignRegion("330000", "浙江省", server=shanghai.server)
+    here.trust._write("list.jws", ours.trust_list(1, domains=("330000.localhost",)).decode())
+    here.trust._write_pins({**here.trust._pins(), ours.pin: {"region": "330000", "sequence": 1}})
+    usurper = ForeignRegion("330000", "浙江省", server=shanghai.server)
+    with pytest.raises(WrongRegion, match="our own region"):
+        here.regions.import_text(usurper.trust_list(9, domains=("evil.localhost",)), pin=usurper.pin)
+    assert here.trust.store().list_of("330000").fingerprint == ours.pin  # type: ignore[union-attr]
 
 
 def test_a_region_cannot_claim_the_hosts_of_another(here: Here, shanghai: ForeignRegion) -> None:

@@ -186,7 +186,7 @@ def test_whose_licence_it_is_makes_copies_and_nobody_else(office: Office) -> Non
 
 def test_staff_makes_copies_for_the_matters_that_they_are_authorised_for(office: Office) -> None:
     member = office.held.someone("王店员")
-    office.held.grant(office.owner, office.business, "staff", member, "tax-registration")
+    office.held.grant(office.owner, office.business, "staff", member, "tax-registration", days=40)
     copy, _ = office.make(member, office.business, matter="tax-registration", purpose="税务登记")
     assert copy["maker"] == "办事人 王*"
     for matter in ("open-bank-account", None):
@@ -197,6 +197,15 @@ def test_staff_makes_copies_for_the_matters_that_they_are_authorised_for(office:
     mine, _ = office.make(office.owner, office.business)
     with pytest.raises(NoSuchCopy):  # the owner's copies are not hers to see or end
         office.copies.withdraw(member.citizen, mine["id"])
+
+
+def test_no_printed_copy_lasts_longer_than_the_authorisation_it_rests_on(office: Office) -> None:
+    agent = office.held.someone("钱代办")
+    office.held.grant(office.owner, office.business, "agent", agent, "tax-registration", days=3)
+    wish = {"matter": "tax-registration", "purpose": "税务登记"}
+    with pytest.raises(BadCopy, match=f"until {TODAY + timedelta(days=2)} at the latest"):
+        office.make(agent, office.business, **wish)
+    assert office.make(agent, office.business, until=TODAY + timedelta(days=2), **wish)[0]["status"] == "in-force"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from crypto.errors import XinyinError
+from crypto.errors import Conflict, XinyinError
+from formats import codes
 from licences.holding_models import CopyRow
 from licences.standing import line_of, managers
 from store.db import Database
@@ -48,6 +50,39 @@ def test_one_challenge_makes_one_copy_however_many_phones_answer_it(world: Holdi
     proofs = [SoftPhone().proof(challenge) for _ in range(3)]
     found = at_once([lambda p=proof: world.download(owner, licence, proof=p) for proof in proofs])  # type: ignore[misc]
     assert sorted(one.code if isinstance(one, XinyinError) else "made" for one in found) == ["bad-proof", "bad-proof", "made"]
+
+
+def test_two_downloads_of_one_phone_at_once_leave_no_credential_that_nothing_can_end(
+    world: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, clerk = world.someone("样本 李店主"), world.someone("样本 王店员")
+    licence = world.business(owner)
+    world.download(owner, licence)
+    given = world.grant(owner, licence, "staff", clerk)
+    make, between = world.copies._make, list[Any]()
+
+    def made_meanwhile(*arguments: Any) -> Any:
+        signed = make(*arguments)
+        if not between:  # the same phone downloads again, after this one is signed and before it is written
+            between.append(None)
+            between.append(world.download(clerk, licence))
+        return signed
+
+    monkeypatch.setattr(world.copies, "_make", made_meanwhile)
+    [slower] = at_once([lambda: world.download(clerk, licence)])
+    faster = between[1]
+    got = [one for one in (faster, slower) if not isinstance(one, XinyinError)]
+    world.grants.withdraw(owner.citizen, given["id"])
+    assert [world.published(_signed(one)) for one in got] == [1] * len(got)
+    assert isinstance(slower, Conflict)
+
+
+def _signed(copy: dict[str, Any]) -> dict[str, Any]:
+    """The place in the status list that the credential itself names, whatever is on record."""
+    text = copy["credential"]
+    place = codes.read_credential(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))).claims.status
+    assert place is not None
+    return {"status": {"uri": place.uri, "idx": place.index}}
 
 
 def test_managers_named_at_the_same_moment_never_become_six(world: Holdings) -> None:
