@@ -16,6 +16,7 @@ from verify.worker import IsolatedVerifier
 if TYPE_CHECKING:
     from ceremonies.node import Node
     from people.schemas import Actor
+    from records.receipts import Presented
     from verify.schemas import ImpressionStatus, ImpressionStatusProvider
 
 _WAIT_SECONDS = 30.0
@@ -83,16 +84,24 @@ class VerifierPool:
 
     def receipt(self, actor: Actor, verdict: dict[str, Any], *, at: datetime | None = None) -> dict[str, Any]:
         """A signed receipt for a verdict that this pool reached; the use of the licence is recorded with it."""
-        from records.receipts import Presented
+        return self._node.receipts.issue(actor, verdict, _presented(verdict, at))
 
-        said = verdict["presented"]
-        token = bytes.fromhex(said["sha256"]) if said["channel"] in ("camera", "code", "photo") else None
-        presented = Presented(said["sha256"], said["channel"], said["matter"], at, token)
-        return self._node.receipts.issue(actor, verdict, presented)
+    def note(self, actor: Actor | None, verdict: dict[str, Any]) -> None:
+        """Where somebody who works here verified a genuine licence, its holder sees it; a receipt later adds no second use."""
+        if actor is not None and self._node.receipts.note(actor, verdict, _presented(verdict)):
+            verdict["presented"]["noted"] = True
 
     def close(self) -> None:
         """End the worker processes."""
         self._isolated.close()
+
+
+def _presented(verdict: dict[str, Any], at: datetime | None = None) -> Presented:
+    from records.receipts import Presented
+
+    said = verdict["presented"]
+    token = bytes.fromhex(said["sha256"]) if said["channel"] in ("camera", "code", "photo") else None
+    return Presented(said["sha256"], said["channel"], said["matter"], at, token, said.get("noted", False))
 
 
 class _Noting:

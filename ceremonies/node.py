@@ -599,7 +599,8 @@ class Node:
         current = self.trust_store().list_of(self.region)
         if current is not None and current.next_update is not None and current.next_update - now > LIST_LIFE / 2:
             wanted = list_content(self, now)
-            if {_listed(s) for s in current.services} == {_listed(s) for e in wanted.entities for s in e.services}:
+            same = {_listed(s) for s in current.services} == {_listed(s) for e in wanted.entities for s in e.services}
+            if same and set(current.domains) == set(wanted.domains):  # an address moved: codes lead to the new one
                 return None
         return self.publish_trust()
 

@@ -50,6 +50,7 @@ class Presented:
 
     :ivar sha256: of the file, or of a code's content, hex
     :ivar channel: one of :data:`records.uses.CHANNELS`
+    :ivar noted: its use is on record already (:meth:`Receipts.note`)
     """
 
     sha256: str
@@ -57,6 +58,7 @@ class Presented:
     matter: str | None = None
     at: datetime | None = None
     token: bytes | None = None
+    noted: bool = False
 
 
 class Receipts:
@@ -129,23 +131,45 @@ class Receipts:
                 "key": signer.public_key.fingerprint,
             }
             self.audit.append(session, kind="receipt.issued", actor=actor.id, subject={"receipt": row.id}, data=data, rule=rule)
-            if identifier:
-                self.uses.record(
-                    session,
-                    identifier,
-                    token=presented.token,
-                    organ=organ,
-                    region=self.region,
-                    matter=presented.matter,
-                    decision=row.decision,
-                    channel=presented.channel,
-                    at=now,
-                    actor=actor.id,
-                    issued_in=licence.get("region"),
-                )
+            if identifier and not presented.noted:
+                self._use(session, actor, organ, verdict, presented, now)
             return row
 
         return _shown(self.db.run(write))
+
+    def note(self, actor: Actor, verdict: Mapping[str, Any], presented: Presented) -> bool:
+        """Record that whoever works here verified a licence, without a receipt: its holder sees who looked, and for what.
+
+        Only what is genuine counts: with the rest, anybody could write into a holder's list. Whether there was a use to record.
+        """
+        genuine = verdict["verdict"] == "TOTAL-PASSED" and (verdict.get("licence") or {}).get("identifier")
+        facts = self._facts(actor.department or "")
+        if not genuine or not self.authoriser.decide(actor, "receipt.issue", facts).allowed:
+            return False
+        now = self._now().replace(microsecond=0)
+
+        def write(session: Session) -> None:
+            self._use(session, actor, self._organ(session, actor), verdict, presented, now)
+
+        self.db.run(write)
+        return True
+
+    def _use(
+        self, session: Session, actor: Actor, organ: str, verdict: Mapping[str, Any], presented: Presented, now: datetime
+    ) -> None:
+        self.uses.record(
+            session,
+            verdict["licence"]["identifier"],
+            token=presented.token,
+            organ=organ,
+            region=self.region,
+            matter=presented.matter,
+            decision=verdict["answer"]["decision"],
+            channel=presented.channel,
+            at=now,
+            actor=actor.id,
+            issued_in=licence_region(verdict),
+        )
 
     def show(self, actor: Actor, receipt_id: str) -> dict[str, Any]:
         """A receipt with its JWS. :raises NoSuchReceipt: none that the caller may know of"""

@@ -52,7 +52,9 @@ def verify(
         message = {"message": "Choose a file first.", "message_zh": "请先选择一个文件。"}
         return page(request, 400, matter=matter, problem=message)
     verifier, asked = request.app.state.verifier, _asked(request, matter, challenge)
-    return to_result(request, verifier.verify(file.file.read(), name=file.filename, **asked))
+    verdict = verifier.verify(file.file.read(), name=file.filename, **asked)
+    verifier.note(session.account if session else None, verdict)
+    return to_result(request, verdict)
 
 
 @router.post("/verify/scan")
@@ -61,8 +63,12 @@ def scan(
 ) -> Response:
     """One frame of the page's camera: 204 where it shows no licence code, else on to the result."""
     asked = _asked(request, matter, challenge)
-    verdict = request.app.state.verifier.verify(frame.file.read(), name="camera", glance=True, **asked)
-    return to_result(request, verdict) if "read_from" in verdict else Response(status_code=204)
+    verifier = request.app.state.verifier
+    verdict = verifier.verify(frame.file.read(), name="camera", glance=True, **asked)
+    if "read_from" not in verdict:
+        return Response(status_code=204)
+    verifier.note(session.account if session else None, verdict)
+    return to_result(request, verdict)
 
 
 _TRY = {
@@ -160,7 +166,10 @@ def verify_code(
     challenge: Challenge = "",
 ) -> Response:
     """Verify a code's content."""
-    return to_result(request, request.app.state.verifier.verify_code(code.strip(), **_asked(request, matter, challenge)))
+    verifier = request.app.state.verifier
+    verdict = verifier.verify_code(code.strip(), **_asked(request, matter, challenge))
+    verifier.note(session.account if session else None, verdict)
+    return to_result(request, verdict)
 
 
 def page(request: Request, status: int = 200, *, matter: str = "", **values: Any) -> Response:

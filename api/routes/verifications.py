@@ -57,6 +57,8 @@ def verify(
         raise BadInput("Send a document as the multipart field “file”.", "请以 multipart 字段 file 提交文件。")
     if receipt and actor is not None:
         verdict["receipt"] = verifier.receipt(actor, verdict, at=at)
+    elif at is None:
+        verifier.note(actor, verdict)
     return JSONResponse(verdict)
 
 

@@ -122,8 +122,14 @@ def test_the_command_checks_a_receipt_without_network_and_names_another_document
 def test_the_holders_licence_remembers_who_used_it_for_what(service: Service, shown: Shown) -> None:
     licence, document = shown.issue("used")
     before = service.node.uses.of_licence(licence["id"])
-    verified(service, document)  # without a receipt nobody is named
+    verified(service, document, who=None)  # without an account nobody is named
     assert service.node.uses.of_licence(licence["id"]) == before
+    seen = verified(service, document, matter="park-entry")  # whoever works here is, receipt or not
+    assert [one["matter"] for one in service.node.uses.of_licence(licence["id"])] == ["park-entry"]
+    service.app.state.verifier.receipt(account(service, "window"), seen)  # of the same verdict: no second use
+    assert len(service.node.uses.of_licence(licence["id"])) == 1
+    verified(service, b"%PDF-1.7 " + document[9:-40])  # what does not hold writes into nobody's list
+    assert len(service.node.uses.of_licence(licence["id"])) == 1
     verified(service, document, receipt="true", matter="tax-registration")
     photo = jpeg(picture(licence["code"], angle=20))
     verified(service, photo, receipt="true", matter="open-bank-account")
@@ -131,7 +137,7 @@ def test_the_holders_licence_remembers_who_used_it_for_what(service: Service, sh
     assert (newest["matter"], newest["channel"], older["matter"]) == ("open-bank-account", "photo", "tax-registration")
     assert newest["organ"] == older["organ"] != ""
     leaves = service.node.audit.history(licence["id"])
-    assert [leaf.kind for leaf in leaves].count("licence.used") == 2
+    assert [leaf.kind for leaf in leaves].count("licence.used") == 3
 
 
 def test_a_camera_frame_is_judged_when_it_shows_a_licence_code(service: Service, shown: Shown) -> None:
