@@ -170,7 +170,7 @@ def _payload(change: dict[int, object]) -> str:
         {6: "now"}, {6: 1e9}, {6: 1 << 70}, {6: True}, {7: b""}, {7: b"x" * 400}, {-70013: "text"}, {-70013: b""},
         {-70013: RAW + b"\0"}, {-70013: b"\0" * 3000}, {-70014: 4711}, {-70014: "1" * 200}, {99: 1}, {8: {}},
     ],
-    ids=str,
+    ids=lambda change: "-".join(map(str, change)),
 )  # fmt: skip
 def test_hostile_payloads_are_refused_with_one_named_error(change: dict[int, object]) -> None:
     with pytest.raises(BadCode):
