@@ -33,7 +33,7 @@ from policies.limits import ENQUIRY_ANSWER
 from policies.presenting import matter as matter_of
 from records.between_models import EnquiryRow, PeerMessageRow
 from records.enquiry_answers import Said, licence_of, said, seal_of
-from records.enquiry_letter import render
+from records.enquiry_letter import answer_text, render
 from records.enquiry_messages import body_of, identifier_of, read_answer, read_enquiry
 from records.enquiry_outcome import for_applicant, judged
 from records.enquiry_questions import BadEnquiry, digests, moment, new_salt
@@ -190,7 +190,7 @@ class EnquiryService:
         with self.db.read() as session:
             if self._of_reference(session, "out", message.region, reference) is None:
                 raise BadMessage("It answers nothing that was asked here.", "该答复与本节点发起的协查不符。")
-        verdict = judged(self._verify(letter), message.region)
+        verdict = judged(self._verify(letter), message.region, answer_text(message.body["answer"], reference))
         blob = self.blobs.put(letter)
 
         def take(session: Session) -> None:

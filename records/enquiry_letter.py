@@ -31,13 +31,18 @@ _STATES = {
 _OUTCOMES = {"yes": "是：证照有效，所问各项均一致", "no": "否", "declined": "不予答复"}
 
 
+def answer_text(answer: Mapping[str, Any], reference: str) -> str:
+    """What ``answer.json`` says: the answer, and the enquiry that it is to. A letter counts for nothing else."""
+    return canonical_json({**answer, "reference": reference})
+
+
 def render(row: Mapping[str, Any], answer: Mapping[str, Any], *, at: datetime, sample: bool) -> bytes:
     """The letter as PDF/A-3b, unsealed; the same input gives the same bytes.
 
     :param row: of the enquiry: reference, organ, asked_at, identifier, document_sha256, matter
     :param answer: as it is sent (:meth:`records.enquiries.EnquiryService` makes it)
     """
-    text = canonical_json(dict(answer))
+    text = answer_text(answer, row["reference"])
     values = {
         "title": "协查复函",
         "number": row["reference"],

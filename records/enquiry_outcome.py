@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
+
+from records.enquiry_letter import ANSWER_NAME
 
 _OUTCOME_WORDS = {
     "yes": (
@@ -21,12 +24,16 @@ _OUTCOME_WORDS = {
 }
 
 
-def judged(verdict: Mapping[str, Any], region: str) -> dict[str, Any]:
-    """What counts of our verifier's verdict on a letter: whether that region's seal stands under an unchanged letter."""
+def judged(verdict: Mapping[str, Any], region: str, said: str) -> dict[str, Any]:
+    """What counts of our verifier's verdict on a letter: whether that region's seal stands under an unchanged letter that says
+    exactly ``said`` (:func:`records.enquiry_letter.answer_text`); a genuine letter on something else answers nothing.
+    """
     signatures = [one for one in verdict["signatures"] if one["format"] != "DOC-TIMESTAMP"]
     regions = {(one.get("recognition") or {}).get("region") for one in signatures}
     seals = [one["seal"]["name"] for one in signatures if one.get("seal")]
-    counts = verdict["verdict"] == "TOTAL-PASSED" and verdict["answer"]["seal"]["state"] == "ok" and regions == {region}
+    sealed = verdict["verdict"] == "TOTAL-PASSED" and verdict["answer"]["seal"]["state"] == "ok" and regions == {region}
+    answers = [one["sha256"] for one in verdict.get("attachments", []) if one["name"] == ANSWER_NAME]
+    counts = sealed and answers == [sha256(said.encode()).hexdigest()]
     return {
         "counts": counts,
         "verdict": verdict["verdict"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -217,6 +218,16 @@ def _ended(licence: LicenceData, fields: dict[str, Any], now: datetime) -> Reaso
     end = _date(fields, "ZZYXQJZRQ")
     today = now.astimezone(BEIJING).date().isoformat()
     return reason("licence-expired", "WARN", id=licence.identifier, since=end) if end is not None and end < today else None
+
+
+def attached(document: PdfDocument, policy: VerificationPolicy) -> list[dict[str, str]]:
+    """``{"name", "sha256"}`` of each attached file; the digest (hex) is empty for one that is damaged or large."""
+    found: dict[tuple[str, str], None] = {}
+    for name, specification in _attachments(document, policy.limits.attachments):
+        stream = reader.get(specification, "/EF", "/F")
+        data = reader.stream_bytes(stream, _MAX_METADATA) if stream is not None else None
+        found[name[:200], hashlib.sha256(data).hexdigest() if data else ""] = None  # /Names and /AF name the same file
+    return [{"name": name, "sha256": digest} for name, digest in found]
 
 
 def _attachments(document: PdfDocument, limit: int) -> list[tuple[str, Any]]:

@@ -428,7 +428,10 @@ class _DocumentVerification:
         for judged in everything:
             reasons += judged.all_reasons()
         reasons += matter.reasons
-        return _verdict(self.name, verdict, sub, reasons, blocks, block, (licence_finding, matter.part), self.context)
+        parts = (licence_finding, matter.part)
+        found = _verdict(self.name, verdict, sub, reasons, blocks, block, parts, self.context)
+        attached = licence_files.attached(self.document, self.context.policy)
+        return found | ({"attachments": attached} if attached else {})
 
     def _matter(self, licence: licence_files.LicenceData | None) -> tuple[recognition.ForMatter, Reason | None]:
         """Whether this kind of document, from where its seals come from, counts here for the matter."""

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from ceremonies.sample import REGISTRAR
+from formats.canonical import canonical_json
 from formats.identifiers import LicenceIdentifier
 from people.schemas import Account
 from policies.authorise import NotAllowed
@@ -115,12 +116,14 @@ def test_the_letter_is_a_sealed_document_that_anybody_can_verify_and_holds_the_a
     assert (verdict["verdict"], verdict["answer"]["seal"]["state"]) == ("TOTAL-PASSED", "ok")
     assert REGISTRAR in verdict["answer"]["seal"]["message_zh"]
     attached, text = opened(letter)
-    assert attached == shown(regions, asked)["answer"]
+    assert attached == shown(regions, asked)["answer"] | {"reference": asked["id"]}
     for said in (asked["id"], "协查复函", issued[0]["identifier"], "是：证照有效"):
         assert said in text
     changed = letter.replace(b"%%EOF", b"%%E0F", 1)
-    assert judged(verify_many([("l.pdf", changed)], node.verification_context)[0], SHANGHAI)["counts"] is False
-    assert judged(verdict, "110000")["counts"] is False, "a letter of another region answers for that region only"
+    says = canonical_json(attached)
+    assert judged(verdict, SHANGHAI, says)["counts"] is True
+    assert judged(verify_many([("l.pdf", changed)], node.verification_context)[0], SHANGHAI, says)["counts"] is False
+    assert judged(verdict, "110000", says)["counts"] is False, "a letter of another region answers for that region only"
 
 
 def opened(letter: bytes) -> tuple[dict[str, Any], str]:
@@ -215,7 +218,7 @@ def test_no_particular_leaves_the_counter_or_is_kept_anywhere(regions: Regions, 
         assert not [body for body in bodies if secret in body or LICENCE["name"] in body]
 
 
-def test_a_letter_that_the_seal_does_not_stand_under_is_shown_as_not_confirmed(
+def test_a_letter_that_is_not_sealed_there_or_answers_something_else_is_shown_as_not_confirmed(
     regions: Regions, issued: tuple[dict[str, Any], bytes]
 ) -> None:
     service = regions.zhejiang.node.enquiries
@@ -225,7 +228,10 @@ def test_a_letter_that_the_seal_does_not_stand_under_is_shown_as_not_confirmed(
     sealed_here = regions.zhejiang.node.seals.apply(
         regions.zhejiang.node.actor(None), unsealed, seal_id=regions.zhejiang.seal()["id"], placement=Placement(1, 100, 200)
     )[1]
-    for letter in (unsealed, sealed_here, b"no letter at all"):
+    earlier = ask(regions, issued[0]["identifier"])
+    regions.deliver()
+    elsewhere = service.letter(window(regions.zhejiang), earlier["id"])  # genuine, and the answer to another enquiry
+    for letter in (unsealed, sealed_here, elsewhere, b"no letter at all"):
         asked = ask(regions, issued[0]["identifier"], slip="slip_forged")
         body = {"reference": asked["id"], "answer": answer, "letter": base64.b64encode(letter).decode()}
         take = service.returned(Message(new_id("message"), SHANGHAI, "enquiry-answer", body, utc_now()))
