@@ -130,7 +130,7 @@ def test_without_javascript_the_form_posts_as_any_form_does(page: Any, documents
 
 def test_the_keyboard_reaches_everything_in_order(page: Any) -> None:
     reached = []
-    for _ in range(7):
+    for _ in range(14):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert reached[0] == "跳到正文"
