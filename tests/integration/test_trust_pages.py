@@ -88,6 +88,8 @@ def test_everybody_may_look_and_only_officers_are_offered_more(
         assert person.fits()
         if who == "officer":
             person.shot("trust-regions")
+        person.go("/trust/regions/330000")  # who imported it is for those who work here
+        assert person.page.locator(".history").count() == (0 if who is None else 1)
         person.close()
 
 
