@@ -145,7 +145,7 @@ class World:
             cookies[CITIZEN_COOKIE], headers["X-CSRF-Token"] = browser.token, token
             headers.setdefault("Accept", "text/html" if route.is_page else "application/json")
             if route.is_page and route.method != "GET" and ask.content is None and ask.json is None:
-                data = {"csrf": token, **(data or {})}
+                data = {"csrf": token, **(data or {}), **({} if csrf is None else {"csrf": csrf})}
         elif route.is_page or by_cookie:
             headers.setdefault("Accept", "text/html")
             if persona == "system":  # systems have no sessions: what they send to a page is not looked at
@@ -155,7 +155,7 @@ class World:
                 token = session.csrf if csrf is None else csrf
                 cookies[COOKIE], headers["X-CSRF-Token"] = session.token, token
                 if route.method != "GET" and ask.content is None and ask.json is None:
-                    data = {"csrf": token, **(data or {})}
+                    data = {"csrf": token, **(data or {}), **({} if csrf is None else {"csrf": csrf})}
         elif persona != "nobody":
             headers["Authorization"] = f"Bearer {self.tokens[persona]}"
         path = route.path

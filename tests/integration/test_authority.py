@@ -59,7 +59,7 @@ AS_A_CITIZEN = ("/phone", "/api/v1/wallet")
 ABOUT_ONESELF = ("/account", "/signin", "/phone/sign", "/api/v1/wallet/challenges")
 OBJECTS = re.compile(r"\{(seal|impression|application|licence|subscription|delivery|event|account|approval|leaf)_id\}")
 AN_AUDITOR_MAY = re.compile(r"/(api/v1/)?(audit|account|signin|signout)")
-WELCOMES = frozenset({"GET /phone", "GET /trust"})
+WELCOMES = frozenset({"GET /phone", "GET /trust", "GET /trust/regions/{region}"})
 """Another page for whoever is not signed in, which says nothing about anybody: what this is, or which lists are public."""
 NO_ACCOUNT_NEEDED = {
     *("POST /verify", "POST /verify/scan", "POST /v", "POST /check", "POST /signin", "POST /signout"),
