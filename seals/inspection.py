@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import atexit
 import math
-import subprocess
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from crypto.errors import BadInput, Unavailable, Unprocessable, XinyinError
@@ -28,6 +25,7 @@ from seals.placement import (
     find_keyword,
 )
 from seals.reading import Box
+from verify import confined
 from verify.channel import ChannelClosed, receive, send
 
 WALL_SECONDS = 40.0
@@ -44,8 +42,6 @@ WIDTHS = {"thumb": 180, "page": 1000, "large": 1900}
 _EDGE_MM = 3.0
 _LOW = 0.06  # of the seal's height: how far organ and date lie below its middle (GB/T 9704: slightly)
 _NAMED: dict[str, Callable[[], XinyinError]] = {k.__name__: k for k in (NotAPdf, PasswordNeeded, DamagedBeyondRepair)}
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from seals.inspection_child import main; main()"
-_ROOT = str(Path(__file__).resolve().parent.parent)
 
 Level = Literal["stop", "warn", "note"]
 Load = Callable[[], bytes]
@@ -200,14 +196,7 @@ class _Process:
     """The process of one document."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own text
-            [sys.executable, "-c", _START, _ROOT, str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            close_fds=True,
-        )
+        self.process = confined.start("seals.inspection_child", memory_bytes)
         self.lock = threading.Lock()
 
     def ask(self, question: dict[str, Any], wall_seconds: float) -> tuple[dict[str, Any], bytes]:
@@ -222,14 +211,7 @@ class _Process:
             timer.cancel()
 
     def end(self) -> None:
-        self.process.kill()
-        for pipe in (self.process.stdin, self.process.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except OSError:
-                pass
-        self.process.wait()
+        confined.end(self.process)
 
 
 @dataclass

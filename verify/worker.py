@@ -11,17 +11,16 @@ import base64
 import hashlib
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from crypto.errors import XinyinError
 from formats.x509 import Certificate
+from verify import confined
 from verify.channel import ChannelClosed, receive, send
 from verify.reasons import Reason, reason
 from verify.schemas import StatusRef, Verdict, VerificationContext
@@ -32,22 +31,13 @@ CPU_SECONDS = 40
 MEMORY_BYTES = 2 << 30
 DOCUMENTS_A_PROCESS = 200
 _PROVIDERS = ("revocation", "seals", "licences", "impressions", "recognition", "statuses", "seen")
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from verify.child import main; main()"
-_ROOT = str(Path(__file__).resolve().parent.parent)
 
 
 class _Process:
     """One parser process and the pipe to it."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own text
-            [sys.executable, "-c", _START, _ROOT, str(memory_bytes)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            close_fds=True,
-        )
+        self.process = confined.start("verify.child", memory_bytes)
         self.trust = ""
         self.documents = 0
         self.overdue = False
@@ -62,14 +52,7 @@ class _Process:
 
     def end(self) -> int:
         """Kill it if it lives; its exit status."""
-        self.process.kill()
-        for pipe in (self.process.stdin, self.process.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except OSError:
-                pass
-        return self.process.wait()
+        return confined.end(self.process)
 
     def kill_overdue(self) -> None:
         self.overdue = True
