@@ -7,7 +7,6 @@ token kept as its digest, a new one at each sign-in, ended by sign-out, idleness
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from people.browsers import Browsers
 from people.citizen_models import CitizenRow, CitizenSessionRow
 from people.errors import BadIdentityNumber, NoSuchCitizen, SignInHere
 from people.persons import PersonKeys
@@ -25,8 +25,6 @@ from policies.limits import CITIZEN_SESSION_IDLE, CITIZEN_SESSION_LONGEST
 from store.audit import AuditLog
 from store.db import Database, utc_now
 from store.ids import new_id
-
-_SEEN_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -132,49 +130,25 @@ class CitizenService(Room):
         :param agent: the browser, in its own words
         :param replacing: the token of the session that this browser had, which ends
         """
-        token, now = secrets.token_urlsafe(32), self._now()
-        expires = now + self.longest
-
-        def insert(session: Session) -> None:
-            over = sa.or_(CitizenSessionRow.expires_at <= now, CitizenSessionRow.token_digest == digest(replacing or ""))
-            session.execute(sa.delete(CitizenSessionRow).where(over))
-            session.add(
-                CitizenSessionRow(
-                    token_digest=digest(token),
-                    id=new_id("session"),
-                    citizen_id=citizen.id,
-                    assurance=citizen.assurance[:200],
-                    agent=agent[:200],
-                    created_at=now,
-                    seen_at=now,
-                    expires_at=expires,
-                )
-            )
-
-        self.db.run(insert)
+        token, expires = self._browsers.open(
+            agent=agent, replacing=replacing, citizen_id=citizen.id, assurance=citizen.assurance[:200]
+        )
         return CitizenSession(citizen, token, expires)
 
     def by_session(self, token: str) -> Citizen | None:
         """Who holds this session; None if it is unknown, idle too long, or over."""
-        now, key = self._now(), digest(token)
         with self.db.read() as session:
-            row = session.get(CitizenSessionRow, key)
-            if row is None or row.expires_at <= now or row.seen_at + self.idle <= now:
-                return None
-            found = session.get(CitizenRow, row.citizen_id)
-            if found is None or found.region != self.region:
+            row = self._browsers.alive(session, token)
+            found = session.get(CitizenRow, row.citizen_id) if row is not None else None
+            if row is None or found is None or found.region != self.region:
                 return None
             result = _citizen(found, row.assurance)
-        if now - row.seen_at >= _SEEN_EVERY:
-            seen = sa.update(CitizenSessionRow).where(CitizenSessionRow.token_digest == key).values(seen_at=now)
-            self.db.run(lambda session: session.execute(seen))
+        self._browsers.seen(row)
         return result
 
     def sign_out(self, token: str) -> None:
         """End a session; ending one that is over is no error."""
-        self.db.run(
-            lambda session: session.execute(sa.delete(CitizenSessionRow).where(CitizenSessionRow.token_digest == digest(token)))
-        )
+        self._browsers.end(token)
 
     def bind_phone(self, token: str, phone: str) -> None:
         """This session downloads to the phone with this key, and from now on to no other: a session that is copied out of
@@ -197,14 +171,13 @@ class CitizenService(Room):
 
     def sign_out_elsewhere(self, citizen: Citizen, *, keep: str | None = None) -> int:
         """End every session of a citizen but the one with the token ``keep`` (the phone is lost); how many."""
-        others = sa.and_(CitizenSessionRow.citizen_id == citizen.id, CitizenSessionRow.token_digest != digest(keep or ""))
-
-        def end(session: Session) -> int:
-            return len(session.execute(sa.delete(CitizenSessionRow).where(others).returning(CitizenSessionRow.id)).all())
-
-        return self.db.run(end)
+        return self._browsers.end_all(CitizenSessionRow.citizen_id == citizen.id, keep=keep)
 
     # -- inside ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _browsers(self) -> Browsers[CitizenSessionRow]:
+        return Browsers(self.db, CitizenSessionRow, self.idle, self.longest, self._now)
 
     def _of(self, person: str) -> sa.Select[CitizenRow]:
         return sa.select(CitizenRow).where(CitizenRow.region == self.region, CitizenRow.person == person)

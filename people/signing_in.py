@@ -16,15 +16,14 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy.orm import Session
 
+from people.browsers import Browsers
 from people.errors import BadCredentials, NoSuchSession, SignInAgain, SignInLocked
 from people.models import AccountRow, SessionRow, SignInFailureRow
 from people.room import Room, account_of, bad_account, digest
 from people.schemas import Account, OpenSession, SignedIn
-from store.ids import new_id
 
 PASSWORD_LENGTH = (12, 256)
 FRESH = timedelta(minutes=30)
-_SEEN_EVERY = timedelta(minutes=1)
 
 
 class SigningIn(Room):
@@ -71,43 +70,18 @@ class SigningIn(Room):
         :param agent: the browser, in its own words
         :param replacing: the token of the session that this browser had, which ends
         """
-        token, now = secrets.token_urlsafe(32), self._now()
-        expires = now + self.longest
-
-        def insert(session: Session) -> None:
-            over = sa.or_(SessionRow.expires_at <= now, SessionRow.token_digest == digest(replacing or ""))
-            session.execute(sa.delete(SessionRow).where(over))
-            session.add(
-                SessionRow(
-                    token_digest=digest(token),
-                    id=new_id("session"),
-                    account_id=account.id,
-                    method=method,
-                    agent=agent[:200],
-                    created_at=now,
-                    seen_at=now,
-                    expires_at=expires,
-                )
-            )
-
-        self.db.run(insert)
+        token, expires = self._browsers.open(agent=agent, replacing=replacing, account_id=account.id, method=method)
         return SignedIn(account, token, expires)
 
     def by_session(self, token: str) -> Account | None:
         """Who holds this session, with the roles of now; None if it is unknown, idle too long, or over."""
-        now, key = self._now(), digest(token)
         with self.db.read() as session:
-            row = session.get(SessionRow, key)
-            if row is None or row.expires_at <= now or row.seen_at + self.idle <= now:
+            row = self._browsers.alive(session, token)
+            account = session.get(AccountRow, row.account_id) if row is not None else None
+            if row is None or account is None or account.status != "active":
                 return None
-            account = session.get(AccountRow, row.account_id)
-            if account is None or account.status != "active":
-                return None
-            result = account_of(session, account, now)
-        if now - row.seen_at >= _SEEN_EVERY:
-            self.db.run(
-                lambda session: session.execute(sa.update(SessionRow).where(SessionRow.token_digest == key).values(seen_at=now))
-            )
+            result = account_of(session, account, self._now())
+        self._browsers.seen(row)
         return result
 
     def need_fresh(self, token: str) -> None:
@@ -126,7 +100,7 @@ class SigningIn(Room):
 
     def sign_out(self, token: str) -> None:
         """End a session; ending one that is over is no error."""
-        self.db.run(lambda session: session.execute(sa.delete(SessionRow).where(SessionRow.token_digest == digest(token))))
+        self._browsers.end(token)
 
     def sessions(self, account_id: str, *, current: str | None = None) -> list[OpenSession]:
         """An account's open sessions, the newest first. ``current``: the token of the session that asks."""
@@ -162,14 +136,13 @@ class SigningIn(Room):
 
     def end_sessions(self, account_id: str, *, keep: str | None = None) -> int:
         """End every session of an account but the one with the token ``keep``; how many."""
-
-        def end(session: Session) -> int:
-            others = sa.and_(SessionRow.account_id == account_id, SessionRow.token_digest != digest(keep or ""))
-            return len(session.execute(sa.delete(SessionRow).where(others).returning(SessionRow.id)).all())
-
-        return self.db.run(end)
+        return self._browsers.end_all(SessionRow.account_id == account_id, keep=keep)
 
     # -- inside ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _browsers(self) -> Browsers[SessionRow]:
+        return Browsers(self.db, SessionRow, self.idle, self.longest, self._now)
 
     @cached_property
     def _nobodys_hash(self) -> str:
