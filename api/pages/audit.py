@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from api import history, render
@@ -38,6 +38,14 @@ _LEADS_TO_A_TRACE = ("impression", "application", "licence", "document")
 _SEEN_FOR_S = 400 * 86_400
 
 Text = Annotated[str, Query(max_length=255)]
+
+
+def _asked(subject: Text = "", kind: Text = "", who: Text = "", since: Text = "", until: Text = "") -> dict[str, str]:
+    """What was typed above the list of the log."""
+    return {"subject": subject.strip(), "kind": kind, "who": who.strip(), "since": since, "until": until}
+
+
+Asked = Annotated[dict[str, str], Depends(_asked)]
 
 
 @router.get("/audit")
@@ -100,17 +108,12 @@ def check(request: Request, session: CurrentSession) -> Response:
 def entries(
     request: Request,
     session: CurrentSession,
-    subject: Text = "",
-    kind: Text = "",
-    who: Text = "",
-    since: Text = "",
-    until: Text = "",
+    asked: Asked,
     cursor: Text = "",
 ) -> Response:
     """Everything in the log, found by object, kind, person and day."""
     node, lang = node_of(request), render.language(request)
     node.authorise(_known(session).account, "audit.read")
-    asked = {"subject": subject.strip(), "kind": kind, "who": who.strip(), "since": since, "until": until}
     problem, found = None, []
     try:
         found = node.audit.entries(**_filters(node, asked), limit=_PAGE + 1, before=cursor or None)
@@ -137,16 +140,11 @@ def entries(
 def entries_csv(
     request: Request,
     session: CurrentSession,
-    subject: Text = "",
-    kind: Text = "",
-    who: Text = "",
-    since: Text = "",
-    until: Text = "",
+    asked: Asked,
 ) -> Response:
     """The same as a table for a spreadsheet, all of it."""
     node, lang = node_of(request), render.language(request)
     node.authorise(_known(session).account, "audit.export")
-    asked = {"subject": subject.strip(), "kind": kind, "who": who.strip(), "since": since, "until": until}
     filters = _filters(node, asked)
     headers = {"Content-Disposition": 'attachment; filename="audit-log.csv"'}
     return StreamingResponse(_rows(node, filters, lang), media_type="text/csv; charset=utf-8", headers=headers)
