@@ -42,14 +42,11 @@ def verify_code(text: str, *, context: VerificationContext) -> dict[str, Any]:
     return _printed(code, host, context)
 
 
-# --- on paper -------------------------------------------------------------------------------------------------------------
-
-
-def _printed(code: codes.SignedCode, host: str | None, context: VerificationContext) -> dict[str, Any]:
-    claims = code.claims
-    shown = Presented(
-        format="CODE",
-        service=ServiceType.LICENCE_ISSUER,
+def _presented(
+    code: codes.SignedCode | codes.ShownCode, claims: codes.Claims | codes.Credential, host: str | None, **kind: Any
+) -> Presented:
+    """What every kind of code says alike; ``kind``: the fields of :class:`Presented` in which they differ."""
+    return Presented(
         signed_by=code.verify,
         names_key=lambda key: codes.key_id(key) == code.kid,
         kid=code.kid.hex(),
@@ -60,6 +57,25 @@ def _printed(code: codes.SignedCode, host: str | None, context: VerificationCont
         issuer=claims.issuer,
         holder=claims.holder,
         issued=claims.issued,
+        region=claims.region,
+        expires=claims.expires,
+        status=claims.status,
+        sample=claims.sample,
+        **kind,
+    )
+
+
+# --- on paper -------------------------------------------------------------------------------------------------------------
+
+
+def _printed(code: codes.SignedCode, host: str | None, context: VerificationContext) -> dict[str, Any]:
+    claims = code.claims
+    shown = _presented(
+        code,
+        claims,
+        host,
+        format="CODE",
+        service=ServiceType.LICENCE_ISSUER,
         presentation={
             "kind": "annotated" if claims.copy_id else "printed",
             "copy": claims.copy_id,
@@ -72,11 +88,7 @@ def _printed(code: codes.SignedCode, host: str | None, context: VerificationCont
             "purpose_matter": claims.matter,
             "challenge": None,
         },
-        region=claims.region,
         not_before=claims.not_before,
-        expires=claims.expires,
-        status=claims.status,
-        sample=claims.sample,
     )
     findings = Findings()
     service = presented.vouching(shown, context, findings)
@@ -93,19 +105,12 @@ def _printed(code: codes.SignedCode, host: str | None, context: VerificationCont
 
 def _shown(code: codes.ShownCode, host: str | None, context: VerificationContext) -> dict[str, Any]:
     claims = code.credential.claims
-    shown = Presented(
+    shown = _presented(
+        code,
+        claims,
+        host,
         format="SHOWN-CODE",
         service=ServiceType.CREDENTIAL_ISSUER,
-        signed_by=code.verify,
-        names_key=lambda key: codes.key_id(key) == code.kid,
-        kid=code.kid.hex(),
-        host=host,
-        identifier=claims.subject,
-        licence_type=claims.licence_type,
-        number=claims.number,
-        issuer=claims.issuer,
-        holder=claims.holder,
-        issued=claims.issued,
         presentation={
             "kind": "shown",
             "copy": claims.token_id.hex(),
@@ -118,11 +123,7 @@ def _shown(code: codes.ShownCode, host: str | None, context: VerificationContext
             "purpose_matter": None,
             "challenge": code.challenge,
         },
-        region=claims.region,
-        expires=claims.expires,
-        status=claims.status,
         copy=True,
-        sample=claims.sample,
     )
     findings = Findings()
     service = presented.vouching(shown, context, findings)

@@ -359,27 +359,10 @@ def verdict_of(
         "proven_time": None,
         "seal": None,
         "chain": [],
-        "recognition": _recognition(service, matter, context),
+        "recognition": recognition.block(service, matter, context),
     }
     name = f"{licence['type']} {licence['number']}".strip()
     return result(name, verdict, sub, findings, [signature], licence, shown.presentation, context)
-
-
-def _recognition(
-    service: TrustedService | None, matter: recognition.ForMatter, context: VerificationContext
-) -> dict[str, Any] | None:
-    """Which list vouches for the signer, None without one; and what the rules here say of its region for the matter."""
-    if service is None:
-        return None
-    listed = context.trust.list_of(service.region)
-    return {
-        "region": service.region,
-        "list": listed.sequence if listed else None,
-        "service": service.type.value,
-        "name": service.name,
-        "state": listed.state(context.time()) if listed else "unknown",
-        **recognition.block(matter.regions.get(service.region), context.matter),
-    }
 
 
 def refused(why: XinyinError, verdict: Verdict, question: str, context: VerificationContext) -> dict[str, Any]:

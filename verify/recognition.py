@@ -16,6 +16,7 @@ from policies.recognised import OUTCOMES, OWN_REGION, SEALED_DOCUMENT, Recogniti
 from verify.answer import Part
 from verify.reasons import Reason, reason
 from verify.schemas import VerificationContext
+from verify.trust import ServiceType, TrustedService
 
 _ORDER = {"bad": 0, "doubt": 1, "ok": 2, "none": 3}
 
@@ -82,11 +83,20 @@ def type_of(identifier: str, claimed: str | None = None) -> tuple[str, Reason | 
     return named, None
 
 
-def block(found: Recognition | None, matter: str | None) -> dict[str, Any]:
-    """What a signature's ``recognition`` says beside the list that vouches for it; nothing where no matter was asked about."""
-    if found is None or matter is None:
-        return {}
-    return {"matter": matter, **found.to_dict()}
+def block(service: TrustedService | None, matter: ForMatter, context: VerificationContext) -> dict[str, Any] | None:
+    """Which list vouches for a signer, None without one; and what the rules here say of its region for the matter."""
+    if service is None or service.type is ServiceType.ANY:
+        return None
+    listed = context.trust.list_of(service.region)
+    found = matter.regions.get(service.region)
+    return {
+        "region": service.region,
+        "list": listed.sequence if listed else None,
+        "service": service.type.value,
+        "name": service.name,
+        "state": listed.state(context.time()) if listed else "unknown",
+        **({"matter": context.matter, **found.to_dict()} if found is not None and context.matter is not None else {}),
+    }
 
 
 def strictest(parts: Iterable[Part | None]) -> Part | None:

@@ -23,7 +23,6 @@ from verify.judge import Judge, TimeProof, Trusted, conclude
 from verify.pdf import PdfDocument, PdfSignature
 from verify.reasons import Reason, reason
 from verify.schemas import ImpressionStatus, SealStatus, Verdict, VerificationContext, rfc3339
-from verify.trust import ServiceType
 
 VERSION = "0.1.0"
 _MAX_REVISIONS = 64
@@ -509,7 +508,7 @@ def _signature_block(
         "proven_time": rfc3339(proven),
         "seal": _seal_block(judged.seal),
         "chain": [_certificate_block(c) for c in chain_certificates[:10]],
-        "recognition": _recognition(trusted, context, matter),
+        "recognition": recognition.block(trusted.path.service if trusted.path else None, matter, context),
     }
 
 
@@ -553,22 +552,6 @@ def _seal_block(seal: SealStatus | None) -> dict[str, Any] | None:
     if seal is None:
         return None
     return {"id": seal.id, "name": seal.name, "region": seal.region, "status": seal.status, "since": rfc3339(seal.since)}
-
-
-def _recognition(trusted: Trusted, context: VerificationContext, matter: recognition.ForMatter) -> dict[str, Any] | None:
-    """Which list vouches for the signer, None without one; and what the rules here say of its region for the matter."""
-    service = trusted.path.service if trusted.path else None
-    if service is None or service.type is ServiceType.ANY:
-        return None
-    listed = context.trust.list_of(service.region)
-    return {
-        "region": service.region,
-        "list": listed.sequence if listed else None,
-        "service": service.type.value,
-        "name": service.name,
-        "state": listed.state(context.time()) if listed else "unknown",
-        **recognition.block(matter.regions.get(service.region), context.matter),
-    }
 
 
 def _is_large(rect: list[float]) -> bool:
