@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from crypto.suites import Suite
+from formats.jose import public_jwk
 from hsm.schemas import KeyPurpose, KeyState
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk
 from verify.trust import ServiceType, TrustedService
 
 if TYPE_CHECKING:

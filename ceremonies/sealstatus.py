@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from formats import jose
 from formats.dates import shown_time
 from hsm.schemas import KeyPurpose
 from seals.models import SealEventRow, SealRow, SealVersionRow
 from seals.picture import SAMPLE_MARK
 from store.db import utc_now
-from trust.service import sign_jws
 from verify.sealstatus import TYPE
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SealStatusPublisher:
         }
         generation = self.node.keys.active_for(KeyPurpose.status_list)
         signer = self.node.keys.signer(generation.id, "status-list")
-        made = sign_jws({"typ": TYPE, "kid": signer.public_key.fingerprint}, body, signer)
+        made = jose.sign({"cty": "application/json", "typ": TYPE, "kid": signer.public_key.fingerprint}, body, signer)
         kept = {"digest": digest, "renew": (now + LIFE / 2).isoformat(), "jws": made}
         draft = self._file.with_name(f".{self._file.name}.{os.getpid()}.new")
         draft.write_text(json.dumps(kept), encoding="utf-8")

@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
+from formats.jose import public_jwk
 from formats.statuslist import StatusList, StatusListToken, StatusRef, sign_jwt
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
+from trust.service import sign_list
 from verify.trust import ServiceType, TrustedService
 
 DAY = timedelta(days=1)

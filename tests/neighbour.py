@@ -10,10 +10,11 @@ from crypto.keys import SoftwareKey
 from crypto.suites import Suite
 from formats import jose
 from formats.identifiers import LicenceIdentifier
+from formats.jose import public_jwk
 from store.db import utc_now
 from store.ids import new_id
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
+from trust.service import sign_list
 from verify.trust import ServiceType, TrustedService
 
 REGION = "330000"

@@ -14,9 +14,10 @@ from crypto.keys import SoftwareKey
 from crypto.suites import Suite
 from formats import codes
 from formats.identifiers import LicenceIdentifier
+from formats.jose import public_jwk
 from formats.statuslist import BadStatusList, StatusList, StatusListToken, read_jwt, sign_jwt
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
+from trust.service import sign_list
 from verify.code import verify_code
 from verify.schemas import StatusRef, TokenState, VerificationContext
 from verify.trust import ServiceType, TrustedService, TrustStore, read_list

@@ -16,12 +16,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from asn1crypto import keys as asn1_keys
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from joserfc.util import urlsafe_b64encode
 
 from crypto.errors import Conflict, NotFound
-from crypto.keys import PublicKey, Signer
-from crypto.suites import ECDSA_P256_SHA256, Suite
+from crypto.keys import Signer
+from crypto.suites import Suite
+from formats import jose
 from formats.dates import shown_time
 from formats.x509 import Certificate
 from trust.schemas import ListContent
@@ -48,39 +48,25 @@ class DomainTaken(Conflict):
     code = "trust-list-domain-taken"
 
 
-def public_jwk(key: PublicKey) -> dict[str, str]:
-    """A P-256 public key as JWK (RFC 7518 §6.2), also for services that are listed by key."""
-    if key.suite is not Suite.P256:
-        raise TrustListRefused("A trust list is signed with a P-256 key.", "信任列表须使用 P-256 密钥签名。")
-    point = bytes(asn1_keys.PublicKeyInfo.load(key.spki)["public_key"].native)
-    return {"kty": "EC", "crv": "P-256", "x": _base64url(point[1:33]), "y": _base64url(point[33:65])}
-
-
 def sign_list(content: ListContent, signer: Signer, certificate: Certificate | None = None) -> str:
     """The list as compact JWS with ES256 (RFC 7515), a JAdES B-B signature where there is a certificate. One signature.
 
     The header carries the public key and its fingerprint, which is what readers pin; for readers of JAdES (ETSI TS 119 182-1
     §5.1) the time of signing (``iat``), the certificate (``x5c``) and its digest (``x5t#S256``). No trust rests on these.
     """
+    if signer.public_key.suite is not Suite.P256:
+        raise TrustListRefused("A trust list is signed with a P-256 key.", "信任列表须使用 P-256 密钥签名。")
     header: dict[str, Any] = {
+        "cty": "application/json",
         "typ": "trust-list+jws",
         "kid": signer.public_key.fingerprint,
-        "jwk": public_jwk(signer.public_key),
+        "jwk": jose.public_jwk(signer.public_key),
         "iat": int(content.issued.timestamp()),
     }
     if certificate is not None:
-        header["x5t#S256"] = _base64url(sha256(certificate.der).digest())
+        header["x5t#S256"] = urlsafe_b64encode(sha256(certificate.der).digest()).decode("ascii")
         header["x5c"] = [base64.b64encode(certificate.der).decode("ascii")]
-    return sign_jws(header, content.to_json(), signer)
-
-
-def sign_jws(header: dict[str, Any], content: dict[str, Any], signer: Signer) -> str:
-    """JSON as compact JWS with ES256 (RFC 7515 §3.1); ``header`` beside ``alg`` and ``cty``. One signature."""
-    full = {"alg": "ES256", "cty": "application/json", **header}
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    signed = f"{_base64url(json.dumps(full).encode())}.{_base64url(body.encode())}"
-    r, s = decode_dss_signature(signer.sign(signed.encode("ascii"), ECDSA_P256_SHA256))
-    return f"{signed}.{_base64url(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+    return jose.sign(header, content.to_json(), signer)
 
 
 class TrustService:
@@ -255,7 +241,3 @@ def _lower(region: str, sequence: int, last: int) -> LowerSequence:
         f"The list of region {region} has number {sequence}, but number {last} is known; the last good list stays in use.",
         f"地区 {region} 的列表序号为 {sequence}，而已知序号为 {last}；继续使用最后一份有效列表。",
     )
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

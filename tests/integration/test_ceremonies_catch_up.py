@@ -8,9 +8,9 @@ import pytest
 
 from ceremonies import founding
 from ceremonies.node import Node
+from formats.jose import public_jwk
 from hsm.errors import NoSuchGeneration
 from hsm.schemas import KeyPurpose
-from trust.service import public_jwk
 from verify.trust import ServiceType
 
 

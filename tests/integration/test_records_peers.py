@@ -21,6 +21,7 @@ from crypto.errors import XinyinError
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
 from formats import jose
+from formats.jose import public_jwk
 from policies.authorise import Authoriser
 from policies.limits import CALL_BACK_GIVE_UP
 from records.between_models import PeerMessageRow, PeerReceivedRow
@@ -39,7 +40,7 @@ from store.audit import AuditLog
 from store.db import Database
 from store.models import AuditLeafRow
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
+from trust.service import sign_list
 from verify.trust import ServiceType, TrustedService, TrustList, TrustStore, read_list
 
 SHANGHAI, ZHEJIANG = "310000", "330000"

@@ -14,12 +14,13 @@ import pytest
 from crypto.suites import Suite
 from formats.codes import Claims, encode
 from formats.identifiers import LicenceIdentifier
+from formats.jose import public_jwk
 from policies.recognition import RegionRecognition
 from tests.integration.test_verify_reasons import licence_pdf
 from tests.node_home import EXAMPLES
 from tests.verify_world import DAY, NOW, World, list_key
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
+from trust.service import sign_list
 from verify.code import verify_code
 from verify.schemas import LicenceStatus, VerificationContext
 from verify.service import verify_bytes

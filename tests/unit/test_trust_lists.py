@@ -17,11 +17,12 @@ from referencing.jsonschema import DRAFT7
 from crypto.errors import NotFound
 from crypto.keys import SoftwareKey
 from crypto.suites import Suite
+from formats.jose import public_jwk
 from formats.x509 import Certificate, to_pem
 from tests.node_home import founded_home
 from tests.verify_world import DAY, NOW, World, list_key
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import LowerSequence, TrustService, WrongRegion, fingerprint_of, public_jwk, sign_list
+from trust.service import LowerSequence, TrustService, WrongRegion, fingerprint_of, sign_list
 from verify.trust import SERVICE_TYPE_PREFIX, ServiceType, TrustedService, TrustListRefused, TrustStore, read_list
 
 PIN = list_key().public_key.fingerprint

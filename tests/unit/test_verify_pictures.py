@@ -20,9 +20,10 @@ from PIL import Image, ImageChops
 from crypto.keys import PublicKey, SoftwareKey
 from crypto.suites import Suite
 from formats.codes import Claims, encode
+from formats.jose import public_jwk
 from tests.verify_world import World
 from trust.schemas import ListContent, TrustedEntity
-from trust.service import public_jwk, sign_list
+from trust.service import sign_list
 from verify import pictures
 from verify.schemas import LicenceStatus, VerificationContext
 from verify.service import verify_bytes
