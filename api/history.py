@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from api.texts import known, text
 from formats import masking
 from formats.dates import shown_time
+from formats.regions import region_name
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -70,7 +71,7 @@ def _called(one: str, found: Mapping[str, str], lang: str) -> str:
     if known(f"actor_{one}"):
         return text(lang, f"actor_{one}")
     if one.startswith("region_"):  # another region's node, known by its trust list
-        return text(lang, "actor_region", region=one.removeprefix("region_"))
+        return text(lang, "actor_region", region=region_name(one.removeprefix("region_"))[lang == "zh"])
     return found.get(one, one)
 
 

@@ -21,6 +21,7 @@ from api import history, navigation, training
 from api.auth import session_of
 from api.texts import LANGUAGES, text
 from formats.dates import BEIJING
+from formats.regions import region_name
 from seals.workflow.directory import called
 
 HERE = Path(__file__).parent
@@ -134,6 +135,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> R
         "when": lambda value: moment(value, lang),
         "on_day": lambda value: day(value, lang),
         "short_when": short_moment,
+        "region_called": lambda code: region_name(code)[lang == "zh"],
         "version": version(),
         "asset_version": asset_version(),
         "region_name": node.name,

@@ -265,8 +265,10 @@ class Node:
             self.region,
             person_key=self.citizens.person_key,
         )
-        made.followers.append(CopyBook(self.audit, self.outbox, made.statuses).follow)
-        made.followers.append(AnnotatedCopies(made, matters=lambda: presenting.matters(self.home)).follow)
+        annotated = AnnotatedCopies(made, matters=lambda: presenting.matters(self.home))
+        book = CopyBook(self.audit, self.outbox, made.statuses)
+        book.followers.append(annotated.follow_grants)
+        made.followers += [book.follow, annotated.follow]
         return made
 
     @cached_property
@@ -289,11 +291,13 @@ class Node:
             self.audit,
             self.authoriser,
             self.annotated,
+            self.copies,
             self.grants,
             self.uses,
             self.region,
             reader=lambda: card_reader(self.mode, cards),
             person_key=self.citizens.person_key,
+            sign_out=self.citizens.sign_out_everywhere,
             organ=self.organ_of,
             matters=lambda: presenting.matters(self.home),
         )
@@ -320,7 +324,9 @@ class Node:
         """How copies on phones end, for whatever makes them end."""
         from licences.copybook import CopyBook
 
-        return CopyBook(self.audit, self.outbox, self.licences.statuses)
+        book = CopyBook(self.audit, self.outbox, self.licences.statuses)
+        book.followers.append(self.annotated.follow_grants)
+        return book
 
     @cached_property
     def grants(self) -> GrantService:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.output import emit, err, say
 from cli.state import STATE
+from cli.words import readable
 from crypto.errors import NotFound
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Narrator:
         parts = [answer[name] for name in ("document", "seal", "licence", "matter")]
         telling = [p for state in ("bad", "doubt") for p in parts if p["state"] == state] or parts[:1]
         self._row(answer_words(answer["decision"], short=True), zh, en)
-        self._row("", telling[0]["message_zh"], telling[0]["message"], style="dim")
+        self._row("", readable(telling[0]["message_zh"]), readable(telling[0]["message"]), style="dim")
 
     def _row(self, mark: str, zh: str, en: str, *, style: str = "") -> None:
         from rich.table import Table

@@ -196,7 +196,12 @@ def worded(key: str, value: object) -> str:
 
 def sentence(zh: str, en: str) -> str:
     """A room's sentence in the run's language, its times as people read them."""
-    return _TIME.sub(lambda found: beijing(found.group()), STATE.pick(zh, en))
+    return readable(STATE.pick(zh, en))
+
+
+def readable(words: str) -> str:
+    """A sentence with its times as people read them."""
+    return _TIME.sub(lambda found: beijing(found.group()), words)
 
 
 def beijing(value: str) -> str:

@@ -8,7 +8,7 @@ own in a status list. It ends with its day, when it is withdrawn, and with the l
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,8 @@ from licences.annotated_parts import NoSuchCopy as NoSuchCopy
 from licences.catalogue import licence_type
 from licences.documents import Annotation, Issuer, render
 from licences.events import IN_FORCE, WITHDRAWN, LicenceStateRefused
+from licences.grants import GrantEnded
+from licences.holding_models import GrantRow
 from licences.models import AuthorityRow, LicenceEventRow, LicenceRow
 from licences.service import LEVEL, LicenceService, NoSuchLicence, check_archivable
 from licences.standing import OWNERS, best, line_of, of_person, state_of
@@ -240,6 +242,7 @@ class AnnotatedCopies:
     def _commit(self, session: Session, order: Order, made: Made, attempt: Attempt, blob: str) -> str:
         service, wish = self.licences, order.wish
         self._check_still_in_force(session, order.licence)
+        self._check_still_granted(session, order.bearer)
         impression = service.seals.record(session, order.use, attempt, made.sealed, source=made.page, document_sha256=blob)
         session.flush()
         row = AnnotatedCopyRow(
@@ -252,6 +255,7 @@ class AnnotatedCopies:
             maker=wish.maker,
             channel=order.bearer.channel if order.bearer else "staff",
             person=order.bearer.person if order.bearer else None,
+            grant_id=order.bearer.grant if order.bearer else None,
             actor=order.use.account,
             check_code=made.check_code,
             code=made.code,
@@ -294,6 +298,17 @@ class AnnotatedCopies:
         if state is None or state.status != IN_FORCE:
             raise LicenceStateRefused(
                 "The licence ended while the copy was being made; there is no copy.", "制作期间证照状态已变，未制作加注件。"
+            )
+
+    def _check_still_granted(self, session: Session, bearer: Bearer | None) -> None:
+        """Under the lock that a withdrawal takes too: no print comes to be that no withdrawal ends."""
+        if bearer is None or bearer.grant is None:
+            return
+        grant = session.get_one(GrantRow, bearer.grant, with_for_update=True)
+        if grant.withdrawn_at is not None:
+            raise GrantEnded(
+                "The authorisation was withdrawn while the copy was being made; there is no copy.",
+                "制作期间授权已被撤回，未制作加注件。",
             )
 
     # -- reading ----------------------------------------------------------------------------------------------------------
@@ -354,18 +369,26 @@ class AnnotatedCopies:
                 context = {"role": bearer.standing.role, "present": bearer.present, "own": own}
             licence = session.get_one(LicenceRow, row.licence_id)
             rule = self.licences.authoriser.require(actor, "licence.copy-withdraw", self._facts(licence), context).rule
-            if row.withdrawn_at is None:
-                row.withdrawn_at, row.withdrawn_by = self._now(), actor.id
-                self.licences.statuses.set(session, StatusRef(row.status_uri, row.status_index), VALUES[WITHDRAWN])
-                self.licences.seals.void_within(session, row.impression_id, by=actor.id, rule=rule, reason="加注件已撤回")
-                subject = {"annotated_copy": row.id, "licence": row.licence_id, "document": row.document_sha256}
-                self.licences.audit.append(
-                    session, kind="licence.copy-withdrawn", actor=actor.id, subject=subject, data={}, rule=rule
-                )
-                session.flush()
+            self._end(session, row, actor.id, rule)
             return self._shown(session, row)
 
         return self.db.run(write)
+
+    def _end(self, session: Session, row: AnnotatedCopyRow, by: str, rule: str | None) -> None:
+        if row.withdrawn_at is not None:
+            return
+        row.withdrawn_at, row.withdrawn_by = self._now(), by
+        self.licences.statuses.set(session, StatusRef(row.status_uri, row.status_index), VALUES[WITHDRAWN])
+        self.licences.seals.void_within(session, row.impression_id, by=by, rule=rule, reason="加注件已撤回")
+        subject = {"annotated_copy": row.id, "licence": row.licence_id, "document": row.document_sha256}
+        self.licences.audit.append(session, kind="licence.copy-withdrawn", actor=by, subject=subject, data={}, rule=rule)
+        session.flush()
+
+    def follow_grants(self, session: Session, ended: Iterable[GrantRow], by: str, rule: str | None) -> None:
+        """Authorisations ended: the prints that were made by them end with them (``CopyBook.followers``)."""
+        wanted = AnnotatedCopyRow.grant_id.in_([one.id for one in ended])
+        for row in session.scalars(sa.select(AnnotatedCopyRow).where(wanted, AnnotatedCopyRow.withdrawn_at.is_(None))).all():
+            self._end(session, row, by, rule)
 
     def follow(self, session: Session, licence: LicenceRow) -> None:
         """Something was decided about a licence: the places of its copies will say so too, from when it counts

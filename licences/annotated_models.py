@@ -20,6 +20,7 @@ class AnnotatedCopyRow(RegionMixin, Base):
         sa.Index("ix_annotated_copies_licence_id", "licence_id"),
         sa.Index("ix_annotated_copies_check_code", "check_code", unique=True),
         sa.Index("ix_annotated_copies_person", "person"),
+        sa.Index("ix_annotated_copies_grant_id", "grant_id"),
     )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -35,6 +36,8 @@ class AnnotatedCopyRow(RegionMixin, Base):
     """staff: by the authority; holder: by whoever holds the licence or is authorised; counter: for such a person, present."""
     person: Mapped[str | None] = mapped_column(sa.String(64))
     """For whom, by person key; null where the authority made it."""
+    grant_id: Mapped[str | None] = mapped_column(ID, sa.ForeignKey("licence_grants.id"))
+    """The authorisation by which it was made, and with which it ends; null where no authorisation was needed."""
     actor: Mapped[str] = mapped_column(sa.String(255))
     check_code: Mapped[str] = mapped_column(sa.String(12))
     """查验码, without separators."""

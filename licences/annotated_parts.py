@@ -48,6 +48,11 @@ class Bearer:
     present: bool
 
     @property
+    def grant(self) -> str | None:
+        """The authorisation that the person's right rests on; None for owners."""
+        return self.standing.grant.id if self.standing.grant else None
+
+    @property
     def channel(self) -> str:
         return "counter" if self.present else "holder"
 
@@ -142,6 +147,7 @@ def content_digest(row: AnnotatedCopyRow) -> str:
             "code": row.code,
             "status": [row.status_uri, row.status_index],
         }
+        | ({"grant": row.grant_id} if row.grant_id else {})
     )
 
 

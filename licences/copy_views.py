@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -83,3 +84,13 @@ def copy(session: Session, row: CopyRow, now: datetime, *, doubted: bool = False
         "ended_at": shown_time(row.ended_at) if row.ended_at else None,
         "status": {"uri": row.status_uri, "idx": row.status_index},
     }
+
+
+def by_phone(copies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of what :func:`copy` shows, what still counts, by phone: ``[{phone, device, first, copies}, …]``; ``first`` names one."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in copies:
+        if one["ended_at"] is None:
+            new = {"phone": one["phone"], "device": one["device"], "first": one["id"], "copies": []}
+            found.setdefault(one["phone"], new)["copies"].append(one)
+    return list(found.values())

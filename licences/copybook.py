@@ -5,7 +5,7 @@ Everything here runs in the caller's transaction, so that an authorisation and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -49,6 +49,8 @@ class CopyBook:
         self.outbox = outbox
         self.statuses = statuses
         self._now = now
+        self.followers: list[Callable[[Session, Sequence[GrantRow], str, str | None], None]] = []
+        """Told of grants that ended, by whom and under which rule, in the same transaction."""
 
     def end(self, session: Session, copies: Iterable[CopyRow], status: str, *, actor: str, rule: str | None) -> int:
         """End copies for good: their places in the status list say so, other systems are told; how many were alive."""
@@ -84,6 +86,8 @@ class CopyBook:
             self.outbox.add(session, "grant.withdrawn", subject, {"status": "withdrawn"}, department=_issuer(one.line))
         resting = sa.select(CopyRow).where(CopyRow.grant_id.in_([one.id for one in ended]), CopyRow.status == "active")
         self.end(session, session.scalars(resting).all(), "withdrawn", actor=actor, rule=rule)
+        for follow in self.followers:
+            follow(session, ended, actor, rule)
         return ended
 
     def follow(self, session: Session, licence: LicenceRow) -> None:

@@ -173,6 +173,11 @@ class CitizenService(Room):
         """End every session of a citizen but the one with the token ``keep`` (the phone is lost); how many."""
         return self._browsers.end_all(CitizenSessionRow.citizen_id == citizen.id, keep=keep)
 
+    def sign_out_everywhere(self, person: str) -> int:
+        """End every session of whoever has this person key (somebody at a counter has lost the phone); how many."""
+        citizens = sa.select(CitizenRow.id).where(CitizenRow.region == self.region, CitizenRow.person == person)
+        return self._browsers.end_all(CitizenSessionRow.citizen_id.in_(citizens), keep=None)
+
     # -- inside ---------------------------------------------------------------------------------------------------------
 
     @property

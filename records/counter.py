@@ -21,6 +21,8 @@ from formats.dates import BEIJING
 from licences.annotated import AnnotatedCopies
 from licences.annotated_models import AnnotatedCopyRow
 from licences.catalogue import catalogue, licence_type
+from licences.copies import CopyService
+from licences.copy_views import by_phone
 from licences.events import IN_FORCE
 from licences.grants import GrantService
 from licences.holding_models import GrantRow
@@ -66,6 +68,7 @@ class CounterService:
 
     :param reader: gives the reader of this node, or raises where there is none
     :param person_key: turns an identity number into the key by which people are named here
+    :param sign_out: ends every session of whoever has a person key
     :param organ: name of the department of an account, as printed and recorded
     """
 
@@ -75,12 +78,14 @@ class CounterService:
         audit: AuditLog,
         authoriser: Authoriser,
         annotated: AnnotatedCopies,
+        copies: CopyService,
         grants: GrantService,
         uses: Uses,
         region: str,
         *,
         reader: Callable[[], CardReader],
         person_key: Callable[[str], str],
+        sign_out: Callable[[str], object],
         organ: Callable[[Actor], str],
         matters: Callable[[], Mapping[str, Matter]],
         now: Callable[[], datetime] = utc_now,
@@ -89,11 +94,13 @@ class CounterService:
         self.audit = audit
         self.authoriser = authoriser
         self.annotated = annotated
+        self.copies = copies
         self.grants = grants
         self.uses = uses
         self.region = region
         self.reader = reader
         self.person_key = person_key
+        self.sign_out = sign_out
         self.organ = organ
         self.matters = matters
         self._now = now
@@ -310,10 +317,24 @@ class CounterService:
         self._note(actor, visit_id, "withdrawn", ended["licence"], ended["matter"] or "", copy_id)
         return ended
 
+    def report_lost(self, actor: Actor, visit_id: str, copy_id: str) -> Sequence[dict[str, Any]]:
+        """Whoever is here has lost the phone with this copy on it: everything of theirs on it ends at once, and every browser
+        in which they are signed in is signed out.
+
+        :raises NoSuchCopy: no copy of theirs
+        """
+        with self.db.read() as session:
+            visit = self._open(session, actor, visit_id)
+        ended = self.copies.lost(actor, copy_id, present=visit.person)
+        self.sign_out(visit.person)
+        for one in ended:
+            self._note(actor, visit_id, "withdrawn", one["licence"]["id"], "", one["id"])
+        return ended
+
     def standing(self, actor: Actor, visit_id: str) -> dict[str, Any]:
         """Of the own licences of whoever is here: what stands and can be withdrawn, and who used them lately.
 
-        :returns: ``{"grants": […], "copies": […], "uses": […]}``
+        :returns: ``{"grants": […], "copies": […], "uses": […], "phones": […]}``; ``phones`` as :func:`by_phone` has them
         """
         with self.db.read() as session:
             visit = self._open(session, actor, visit_id)
@@ -332,7 +353,8 @@ class CounterService:
                 .order_by(AnnotatedCopyRow.id.desc())
             ).all()
             found: dict[str, Any] = dict(views.standing(own, grants, copies))
-        return found | {"uses": self.uses.of_licences([row.id for row in own], limit=_LATELY)}
+        phones = by_phone(self.copies.mine(actor, present=visit.person))
+        return found | {"uses": self.uses.of_licences([row.id for row in own], limit=_LATELY), "phones": phones}
 
     def slip(self, actor: Actor, visit_id: str) -> dict[str, Any]:
         """What was done in a visit, for the person to take along: the visit, its acts in order, and the organ."""

@@ -12,7 +12,7 @@ from formats import masking
 from formats.dates import BEIJING, shown_time
 from licences.annotated_models import AnnotatedCopyRow
 from licences.catalogue import licence_type
-from licences.holding_models import GrantRow
+from licences.holding_models import CopyRow, GrantRow
 from licences.models import LicenceRow
 from licences.standing import line_of
 from records.counter_models import ActRow, VisitRow
@@ -35,7 +35,7 @@ def visit(row: VisitRow, now: datetime) -> dict[str, Any]:
 
 
 def act(session: Session, row: ActRow) -> dict[str, Any]:
-    """One thing that was done, with what came of it: the copy's purpose, the agent's masked name, and until when."""
+    """One thing that was done, with what came of it: the copy's purpose, the agent's masked name, the phone, and until when."""
     kind = licence_type(row.type_id)
     out: dict[str, Any] = {
         "id": row.id,
@@ -49,14 +49,18 @@ def act(session: Session, row: ActRow) -> dict[str, Any]:
         "at": shown_time(row.at),
         "purpose": None,
         "agent": None,
+        "phone": None,
         "until": None,
     }
     copy = session.get(AnnotatedCopyRow, row.ref) if row.ref and row.ref.startswith("annotated_") else None
     grant = session.get(GrantRow, row.ref) if row.ref and row.ref.startswith("grant_") else None
+    on_phone = session.get(CopyRow, row.ref) if row.ref and row.ref.startswith("copy_") else None
     if copy is not None:
         out |= {"purpose": copy.purpose, "until": shown_time(copy.until)}
     if grant is not None:
         out |= {"agent": masking.name(grant.name), "until": shown_time(grant.until)}
+    if on_phone is not None:
+        out |= {"phone": on_phone.device}
     return out
 
 

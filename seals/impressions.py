@@ -79,7 +79,7 @@ class Impressions(SealRegistry):
 
         return impression_json(self.db.run(write))
 
-    def void_within(self, session: Session, impression_id: str, *, by: str, rule: str, reason: str) -> None:
+    def void_within(self, session: Session, impression_id: str, *, by: str, rule: str | None, reason: str) -> None:
         """Void a sealed document as part of what another room does under a rule of its own. One that ended before stays."""
         row = session.get_one(ImpressionRow, impression_id, with_for_update=True)
         if row.status == "valid":
@@ -91,7 +91,7 @@ class Impressions(SealRegistry):
         row: ImpressionRow,
         seal: SealRow,
         by: str,
-        rule: str,
+        rule: str | None,
         reason: str,
         replaced_by: str | None,
     ) -> None:

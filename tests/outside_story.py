@@ -302,7 +302,7 @@ class Story:
             phone.go("/phone/show")
             phone.shown()
             assert self.counter.scan(phone.screen(), BANK) == "可以采信", self.counter.says()
-            assert "依据区域 310000 的状态列表，距今" in self.counter.says(), "it says how old what it holds is"
+            assert "依据上海市的状态列表，距今" in self.counter.says(), "it says how old what it holds is"
             self.counter.keep("32-verified-with-what-is-held")
 
     # -- withdrawn --------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from formats.statuslist import ref_from_json
 from policies.verification import VerificationPolicy
 from verify import annotated
 from verify import pdf as reader
-from verify.age import spoken
+from verify.age import on_whose_word, spoken
 from verify.answer import Part
 from verify.pdf import PdfDocument
 from verify.reasons import Reason, reason
@@ -184,10 +184,7 @@ def _listed(licence: LicenceData, published: Published, fields: dict[str, Any], 
 
 def _with_age(part: Part, published: Published, now: datetime) -> Part:
     """The same, with whose word it is and how old."""
-    age, age_zh = spoken(published.state.as_of, now)
-    at = rfc3339(published.state.as_of)
-    said = f"So says the status list of region {published.region}, {age} old ({at})."
-    said_zh = f"依据区域 {published.region} 的状态列表，距今{age_zh}（{at}）。"
+    said, said_zh = on_whose_word(published.region, published.state.as_of, now)
     return replace(part, message=f"{part.message} {said}", message_zh=part.message_zh + said_zh)
 
 

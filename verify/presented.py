@@ -17,10 +17,11 @@ from crypto.errors import XinyinError
 from crypto.keys import PublicKey
 from formats import jose
 from formats.dates import BEIJING
+from formats.regions import region_name
 from formats.statuslist import StatusRef
 from policies.presenting import matters
 from verify import recognition
-from verify.age import spoken
+from verify.age import on_whose_word, spoken
 from verify.annotated import Annotation
 from verify.answer import Part
 from verify.presented_reasons import STEPS
@@ -149,14 +150,14 @@ def _judge_service(shown: Presented, service: TrustedService, context: Verificat
     if shown.host is not None and not _is_listed(shown.host, service.region, context):
         findings.add("document", "bad", "code-fake-domain", host=shown.host, region=service.region)
     if shown.region is not None and shown.region != service.region:
-        findings.add("seal", "bad", "code-other-region", claimed=shown.region, region=service.region)
+        findings.add("seal", "bad", "code-other-region", claimed_region=shown.region, region=service.region)
     if service.withdrawn_at(shown.issued):
         findings.add("seal", "bad", "issuer-withdrawn", name=service.name)
     level = context.policy.level("list-stale")
     if listed is not None and listed.state(context.time()) == "stale" and level in ("FAIL", "WARN"):
         findings.add("seal", "doubt", "issuer-list-stale", region=listed.region, next_update=rfc3339(listed.next_update))
-    signed = f"Signed by {service.name}, region {service.region}."
-    findings.note("seal", Part("ok", signed, f"由 {service.name}（区域 {service.region}）签发。"))
+    region, region_zh = region_name(service.region)
+    findings.note("seal", Part("ok", f"Signed by {service.name}, {region}.", f"由 {service.name}（{region_zh}）签发。"))
 
 
 def _is_listed(host: str, region: str, context: VerificationContext) -> bool:
@@ -243,12 +244,8 @@ def _is_in_force(identifier: str, token: TokenState | None, region: str, now: da
     """In force; where another region's list says so, how old its word is."""
     if token is None or token.fetched is None:
         return Part("ok", f"The licence {identifier} is in force.", f"证照 {identifier} 有效。")
-    (age, age_zh), as_of = spoken(token.as_of, now), rfc3339(token.as_of)
-    return Part(
-        "ok",
-        f"The licence {identifier} is in force. So says the status list of region {region}, {age} old ({as_of}).",
-        f"证照 {identifier} 有效。依据区域 {region} 的状态列表，距今{age_zh}（{as_of}）。",
-    )
+    said, said_zh = on_whose_word(region, token.as_of, now)
+    return Part("ok", f"The licence {identifier} is in force. {said}", f"证照 {identifier} 有效。{said_zh}")
 
 
 # --- the matter -----------------------------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "出示内容已被改动：其自称由 {name} 的密钥签发，但签名不符。",
     ),
     "code-fake-domain": (
-        "The code leads to {host}, which is none of the listed addresses of region {region}. Do not open it.",
-        "二维码指向 {host}，不是区域 {region} 信任列表所列的网址。请勿打开。",
+        "The code leads to {host}, which is none of the listed addresses of {region}. Do not open it.",
+        "二维码指向 {host}，不是{region}信任列表所列的网址。请勿打开。",
     ),
     "code-other-region": (
-        "It says that it is of region {claimed}, but a key of region {region} signed it.",
-        "其自称属于区域 {claimed}，但由区域 {region} 的密钥签发。",
+        "It says that it is of {claimed_region}, but a key of {region} signed it.",
+        "其自称属于{claimed_region}，但由{region}的密钥签发。",
     ),
     "code-without-holder": (
         "This is a copy of a licence from a phone, without that phone's signature.",
@@ -63,8 +63,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "签发时，颁发机构 {name} 已被移出信任列表。",
     ),
     "issuer-list-stale": (
-        "The trust list of region {region} that is held here is past its date ({next_update}).",
-        "本地所存区域 {region} 的信任列表已过更新期限（{next_update}）。",
+        "The trust list of {region} that is held here is past its date ({next_update}).",
+        "本地所存{region}的信任列表已过更新期限（{next_update}）。",
     ),
     # The licence and the copy, today
     "status-withdrawn": (

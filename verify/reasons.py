@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from formats.regions import region_name
 from verify.presented_reasons import SENTENCES as _PRESENTED
 
 _SENTENCES: dict[str, tuple[str, str]] = {
@@ -315,7 +316,7 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "list-stale": (
         "The trust list of {region} should have been renewed by {next_update}. Refresh it, then verify again.",
-        "{region} 的信任列表应于 {next_update} 前更新。请刷新列表后重新验证。",
+        "{region}的信任列表应于 {next_update} 前更新。请刷新列表后重新验证。",
     ),
     "CRYPTO_CONSTRAINTS_FAILURE_NO_POE": (
         "The signature's algorithms are too weak to be relied on.",
@@ -436,22 +437,22 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "未查到证照 {id}；请向签发机构核实。",
     ),
     "licence-listed-withdrawn": (
-        "The licence {id} has been withdrawn: so says the status list of region {region} of {as_of}.",
-        "证照 {id} 已被撤销、撤回、吊销或注销：依据区域 {region} 于 {as_of} 签发的状态列表。",
+        "The licence {id} has been withdrawn: so says the status list of {region} of {as_of}.",
+        "证照 {id} 已被撤销、撤回、吊销或注销：依据{region}于 {as_of} 签发的状态列表。",
     ),
     "licence-listed-suspended": (
-        "The licence {id} is suspended: so says the status list of region {region} of {as_of}.",
-        "证照 {id} 已暂扣：依据区域 {region} 于 {as_of} 签发的状态列表。",
+        "The licence {id} is suspended: so says the status list of {region} of {as_of}.",
+        "证照 {id} 已暂扣：依据{region}于 {as_of} 签发的状态列表。",
     ),
     "licence-listed-superseded": (
-        "The licence {id} was replaced by a newer version; ask for the new one. So says the status list of region {region} of "
+        "The licence {id} was replaced by a newer version; ask for the new one. So says the status list of {region} of "
         "{as_of}.",
-        "证照 {id} 已变更换发，请索要新版证照：依据区域 {region} 于 {as_of} 签发的状态列表。",
+        "证照 {id} 已变更换发，请索要新版证照：依据{region}于 {as_of} 签发的状态列表。",
     ),
     "licence-status-stale": (
-        "The licence {id} was in force when region {region} was last heard of ({as_of}), {age} ago; that is too long ago. "
+        "The licence {id} was in force when {region} was last heard of ({as_of}), {age} ago; that is too long ago. "
         "Try again when its service can be reached, or ask the issuer.",
-        "截至最近一次取得区域 {region} 的状态列表（{as_of}，{age_zh}前），证照 {id} 有效；时间过久，不足以采信。"
+        "截至最近一次取得{region}的状态列表（{as_of}，{age_zh}前），证照 {id} 有效；时间过久，不足以采信。"
         "请待其服务恢复后再试，或向颁发机构核实。",
     ),
     "licence-not-its-issuer": (
@@ -467,8 +468,8 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "文件所写证照类型代码 {claimed} 与其证照标识中的类型代码 {type} 不一致。",
     ),
     "matter-not-recognised": (
-        "This document of region {region} is not recognised for the matter “{matter}” here: {words}",
-        "本地对事项“{matter_zh}”不互认 {region} 地区的此文件：{words_zh}",
+        "A document of this kind from {region} is not recognised for the matter “{matter}” here: {words}",
+        "办理“{matter_zh}”，本地不互认{region}的此类文件：{words_zh}",
     ),
 }
 
@@ -490,15 +491,28 @@ class Reason:
 
 
 def reason(code: str, level: str = "FAIL", **values: Any) -> Reason:
-    """The reason of this code with ``values`` put into its sentences (control characters removed, 200 characters each)."""
-    english, chinese = _SENTENCES[code]
-    clean = {key: _clean(value) for key, value in values.items()}
-    return Reason(code, english.format(**clean), chinese.format(**clean), level)
+    """The reason of this code with ``values`` put into its sentences (control characters removed, 200 characters each).
+
+    A region's code becomes its name.
+    """
+    sentence, sentence_zh = _SENTENCES[code]
+    said = {key: _said(key, _clean(value)) for key, value in values.items()}
+    return Reason(
+        code,
+        sentence.format(**{key: english for key, (english, _) in said.items()}),
+        sentence_zh.format(**{key: chinese for key, (_, chinese) in said.items()}),
+        level,
+    )
 
 
 def codes() -> frozenset[str]:
     """Every code there is."""
     return frozenset(_SENTENCES)
+
+
+def _said(key: str, value: str) -> tuple[str, str]:
+    """A value as the English and the Chinese sentence say it."""
+    return region_name(value) if key.endswith("region") else (value, value)
 
 
 def _clean(value: Any) -> str:

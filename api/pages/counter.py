@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -16,12 +17,13 @@ from api.sessions import Session
 from crypto.errors import BadInput, XinyinError
 from formats.dates import BEIJING
 from people.cardreader import NoCardReader
+from people.schemas import Actor
 from policies.presenting import matters
 
 router = APIRouter(include_in_schema=False)
 
 _USUAL = timedelta(days=30)
-_DONE = ("used", "copied", "authorised", "withdrawn", "ended")
+_DONE = ("used", "copied", "authorised", "withdrawn", "lost", "ended")
 
 
 @router.get("/counter")
@@ -148,7 +150,8 @@ def ask_withdraw(request: Request, session: SignedIn, visit_id: str, what: str =
     """Ask before something is withdrawn."""
     counter = node_of(request).counter
     stands = counter.standing(session.account, visit_id)
-    one = next((x for x in [*stands["grants"], *stands["copies"]] if x["id"] == what), None)
+    phones = [{"id": phone["first"], **phone} for phone in stands["phones"]]
+    one = next((x for x in [*stands["grants"], *stands["copies"], *phones] if x["id"] == what), None)
     if one is None:
         return _visit(request, session, visit_id, 404)
     shown = {"visit": counter.visit(session.account, visit_id), "one": one, "names": _names(request)}
@@ -157,14 +160,18 @@ def ask_withdraw(request: Request, session: SignedIn, visit_id: str, what: str =
 
 @router.post("/counter/{visit_id}/withdraw")
 def withdraw(request: Request, session: SignedIn, form: Posted, visit_id: str) -> Response:
-    """Withdraw an authorisation or a copy in the name of whoever is here."""
+    """Withdraw an authorisation or a printed copy, or report a phone lost, in the name of whoever is here."""
     counter, what = node_of(request).counter, str(form.get("what", ""))[:64]
+    ways: dict[str, tuple[Callable[[Actor, str, str], object], str]] = {
+        "grant": (counter.withdraw_grant, "withdrawn"),
+        "copy": (counter.report_lost, "lost"),
+    }
+    do, done = ways.get(what.partition("_")[0], (counter.withdraw_copy, "withdrawn"))
     try:
-        done = counter.withdraw_grant if what.startswith("grant_") else counter.withdraw_copy
-        done(session.account, visit_id, what)
+        do(session.account, visit_id, what)
     except XinyinError as exc:
         return _visit(request, session, visit_id, exc.status, problem=_said(exc))
-    return RedirectResponse(f"/counter/{visit_id}?done=withdrawn", 303)
+    return RedirectResponse(f"/counter/{visit_id}?done={done}", 303)
 
 
 @router.get("/counter/{visit_id}/slip")
@@ -205,7 +212,7 @@ def _visit(request: Request, session: Session, visit_id: str, status: int = 200,
     counter = node_of(request).counter
     found = counter.visit(session.account, visit_id)
     is_open, slip = found["status"] == "open", counter.slip(session.account, visit_id)
-    nothing: dict[str, Any] = {"grants": [], "copies": [], "uses": []}
+    nothing: dict[str, Any] = {"grants": [], "copies": [], "uses": [], "phones": []}
     shown = {"problem": None, "answer": None, "done": "", "matter": "", "type": "", **values}
     return render.page(
         request,

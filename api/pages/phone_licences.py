@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
-from api import phones, render
+from api import phones
 from api.auth import CurrentCitizen, node_of
 from api.sessions import demand
 from licences.copies import NoSuchCopy
+from licences.copy_views import by_phone
 from licences.service import NoSuchLicence
 from policies.presenting import matters
 
@@ -44,14 +45,14 @@ def download(request: Request, browser: CurrentCitizen, licence_id: str, grant: 
 def my_phones(request: Request, browser: CurrentCitizen, done: str = "") -> Response:
     """The phones that carry my licences, each to be reported lost: from any browser in which I sign in."""
     copies = node_of(request).copies.mine(phones.signed_in(browser).citizen)
-    return phones.page(request, "lost.html", browser, here="more", phones=_by_phone(copies), done=done)
+    return phones.page(request, "lost.html", browser, here="more", phones=by_phone(copies), done=done)
 
 
 @router.get("/phone/lost/{copy_id}")
 def ask_lost(request: Request, browser: CurrentCitizen, copy_id: str) -> Response:
     """Ask before a phone is reported lost."""
     copies = node_of(request).copies.mine(phones.signed_in(browser).citizen)
-    found = next((phone for phone in _by_phone(copies) if phone["first"] == copy_id), None)
+    found = next((phone for phone in by_phone(copies) if phone["first"] == copy_id), None)
     if found is None:
         raise NoSuchCopy("There is no phone of yours with this copy.", "您名下没有带该副本的手机。")
     return phones.page(request, "lost-ask.html", browser, here="more", phone=found)
@@ -79,20 +80,10 @@ def remove(
     return RedirectResponse("/phone/lost?done=removed", 303)
 
 
-def _by_phone(copies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``[{phone, device, first, copies}, …]``: what still counts, by phone; ``first`` stands for the phone."""
-    found: dict[str, dict[str, Any]] = {}
-    for copy in copies:
-        if copy["ended_at"] is None:
-            new = {"phone": copy["phone"], "device": copy["device"], "first": copy["id"], "copies": []}
-            found.setdefault(copy["phone"], new)["copies"].append(copy)
-    return list(found.values())
-
-
 # -- settings ---------------------------------------------------------------------------------------------------------------
 
 
 @router.get("/phone/settings")
 def settings(request: Request, browser: CurrentCitizen) -> Response:
     """What else there is: size of type, language, phones, signing out."""
-    return phones.page(request, "settings.html", browser, here="more", region=render.language(request))
+    return phones.page(request, "settings.html", browser, here="more")

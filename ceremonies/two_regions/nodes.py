@@ -20,9 +20,10 @@ from typing import Any
 from ceremonies.config import FILE, NodeConfig
 from ceremonies.two_regions.browser import Browser
 from crypto.errors import Conflict, Unavailable, XinyinError
+from formats.regions import region_name
 from people.demo import demo_passwords
 
-REGIONS = (("310000", "上海市"), ("330000", "浙江省"))
+REGIONS = tuple((code, region_name(code)[1]) for code in ("310000", "330000"))
 FILES = "files"
 """Folder of what the people of the story handle."""
 _STARTED = 90.0
@@ -38,6 +39,11 @@ class Region:
     home: Path
     base_url: str
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def name_en(self) -> str:
+        """What it is called in English."""
+        return region_name(self.code)[0]
 
     @property
     def port(self) -> int:
@@ -81,7 +87,7 @@ class Region:
                     return
             time.sleep(0.2)
         self.stop()
-        raise Unavailable(f"{self.name} does not start; see {self.log}.", f"{self.name} 无法启动；请查看 {self.log}。")
+        raise Unavailable(f"{self.name_en} does not start; see {self.log}.", f"{self.name} 无法启动；请查看 {self.log}。")
 
     def stop(self) -> None:
         """End the process and those that it started."""

@@ -23,6 +23,7 @@ from ceremonies.two_regions.nodes import Region
 from ceremonies.two_regions.phone import Phone
 from crypto.errors import Unavailable
 from formats.identifiers import uscc_check_char
+from formats.regions import region_name
 from people.demo import CITIZENS
 from policies.presenting import matters
 
@@ -36,6 +37,9 @@ _WORDS = {
     "none": ("未答复", "none"),
     "holds": ("有效", "holds"),
     "broken": ("无效", "broken"),
+    "accept": ("可以采信", "accept"),
+    "check": ("需要核实", "check"),
+    "refuse": ("不予采信", "refuse"),
 }
 
 
@@ -137,7 +141,7 @@ class _Story:
         self.tell.line("启动两地的服务", "Starting the services of both")
         nodes.start(self.outcome.regions)
         for region in self.outcome.regions:
-            self.tell.line(f"{region.name}：{region.base_url}", f"{region.code}: {region.base_url}")
+            self.tell.line(f"{region.name}：{region.base_url}", f"{region.name_en}: {region.base_url}")
 
     def agree(self) -> None:
         self.tell.chapter("互相登记，订立互认规则", "They register each other, and Zhejiang says what it accepts")
@@ -146,7 +150,7 @@ class _Story:
             found = here.command("trust", "import", f"{there.base_url}/trust/list.jws", "--pin", pin)
             self.tell.line(
                 f"{here.name}登记了{there.name}的信任列表第 {found['sequence']} 号；密钥指纹 {pin[:16]}… 须经电话核对",
-                f"{here.code} registers {there.code}'s list no. {found['sequence']}; key {pin[:16]}… is compared by telephone",
+                f"{here.name_en} registers {there.name_en}'s list {found['sequence']}; key {pin[:16]}… compared by telephone",
             )
         rules = self.zhejiang.home / "recognition"
         rules.mkdir(exist_ok=True)
@@ -209,9 +213,10 @@ class _Story:
         uses = self._until(lambda: self.phone.uses(self.licence["id"]))
         for use in uses[:1]:
             matter = matters()[use["matter"]]
+            named, named_zh = region_name(use["region"])
             self.tell.line(
-                f"店主手机上显示：{use['organ']}（{use['region']}）为“{matter.zh}”核验过",
-                f"On the owner's phone: {use['organ']} ({use['region']}) verified it for “{matter.en}”",
+                f"店主手机上显示：{use['organ']}（{named_zh}）为“{matter.zh}”核验过",
+                f"On the owner's phone: {use['organ']} ({named}) verified it for “{matter.en}”",
             )
         self._came("店主看到核验记录", "The owner sees who verified", "1", str(len(uses)))
 
@@ -291,7 +296,7 @@ class _Story:
             )
         finally:
             source.unlink()
-        self.tell.line(f"{data['name']}，{made['identifier']}", f"{data['name']}, {made['identifier']}")
+        self.tell.line(f"{data['name']}，证照标识 {made['identifier']}", f"{data['name']}, licence {made['identifier']}")
         return made
 
     def _shown(

@@ -327,8 +327,8 @@ RECIPES: dict[str, Recipe] = {
     "POST /counter/{visit_id}/withdraw": lambda w: _withdrawal(w, "data"),
     # receipts
     "POST /verify/{name}/receipt": lambda w: Ask({"name": w.kept_result()}),
-    "POST /receipts/{receipt_id}/provisional": lambda w: Ask({"receipt_id": w.new_receipt()}, data=w.going_on()),
-    "POST /api/v1/receipts/{receipt_id}/provisional": lambda w: Ask({"receipt_id": w.new_receipt()}, json=w.going_on()),
+    "POST /receipts/{receipt_id}/provisional": lambda w: Ask({"receipt_id": w.unused_receipt()}, data=w.going_on()),
+    "POST /api/v1/receipts/{receipt_id}/provisional": lambda w: Ask({"receipt_id": w.unused_receipt()}, json=w.going_on()),
     "POST /provisionals/{provisional_id}": lambda w: Ask({"provisional_id": w.provisional()}, data={"do": "confirm"}),
     "POST /api/v1/provisionals/{provisional_id}/decide": lambda w: Ask(
         {"provisional_id": w.provisional()}, json={"confirm": True}

@@ -87,6 +87,8 @@ def _try_one(world: World, route: Route, closed: frozenset[str]) -> Row:
             raise Unsound(f"{route} is in no recipe: say in tests/authority/recipes.py how it is asked")
         answer, asked = world.try_it(persona, route, ask)
         row.cells[persona] = _cell(route, persona, answer, asked)
+        if row.cells[persona].answer == "yes":
+            world.unused.clear()
         if persona == "other" and row.cells[persona].answer == "yes":
             shown = [one for one in world.of_the_department() if one in answer.text]
             if shown:

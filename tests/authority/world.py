@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, wraps
 from types import FrameType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -86,6 +86,24 @@ class Asked:
     required: bool
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def until_used(make: Callable[Concatenate[World, P], T]) -> Callable[Concatenate[World, P], T]:
+    """An object that the next caller gets too unless somebody was let through to it: making one costs a signature or ten."""
+
+    @wraps(make)
+    def unused(world: World, *args: P.args, **kw: P.kwargs) -> T:
+        key = (make.__name__, args, tuple(sorted(kw.items())))
+        if key not in world.unused:
+            world.unused[key] = make(world, *args, **kw)
+        found: T = world.unused[key]
+        return found
+
+    return unused
+
+
 class World:
     """A founded node, its application, and whoever calls it."""
 
@@ -96,6 +114,8 @@ class World:
         self.client.follow_redirects = False
         self.asked: list[Asked] = []
         self.persona = "nobody"
+        self.unused: dict[Any, Any] = {}
+        """What no caller was let through to yet (:func:`until_used`)."""
         self._leaver: str | None = None
         self._foreign: tuple[str, str] | None = None
         self._sessions: dict[str, Session] = {}
@@ -261,17 +281,19 @@ class World:
         )
         return str(made["id"])
 
-    def impression(self) -> str:
+    def new_impression(self) -> str:
         """A new use of the seal."""
         operator = self.node.actor(None)
         return str(self.node.seals.apply(operator, APPROVAL, seal_id=self.seal, placement=PLACE)[0]["id"])
 
+    impression = until_used(new_impression)
+
     @cached_property
     def kept_impression(self) -> str:
         """A use of the seal that nobody ends."""
-        return self.impression()
+        return self.new_impression()
 
-    def application(self, *, upto: str = "submitted", matter: str = "default") -> str:
+    def new_application(self, *, upto: str = "submitted", matter: str = "default") -> str:
         """A new application to seal, handled by a system so that everybody may act on it; ``upto`` signed-off or sealed."""
         applications = self.node.seals.applications
         made = applications.submit(
@@ -293,10 +315,12 @@ class World:
             applications.review(self.node.actor("reviewer"), found)
         return found
 
+    application = until_used(new_application)
+
     @cached_property
     def sealed_application(self) -> str:
         """An application that was sealed, and stays so."""
-        return self.application(upto="sealed")
+        return self.new_application(upto="sealed")
 
     @cached_property
     def track_code(self) -> str:
@@ -314,7 +338,7 @@ class World:
     @cached_property
     def kept_application(self) -> str:
         """An application that stays as it is."""
-        return self.application()
+        return self.new_application()
 
     @cached_property
     def licence(self) -> str:
@@ -348,7 +372,7 @@ class World:
         proof = SoftPhone().proof(self.node.copies.challenge(holder))
         return str(self.node.copies.download(holder, self.own_licence, device="手机", proof=proof)["id"])
 
-    def grant(self) -> str:
+    def new_grant(self) -> str:
         """An authorisation that the holder gave."""
         made = self.node.grants.authorise(
             self.citizen("holder"),
@@ -360,6 +384,8 @@ class World:
             until=utc_now() + timedelta(days=secrets.randbelow(300) + 1),
         )
         return str(made["id"])
+
+    grant = until_used(new_grant)
 
     def _doubtful(self) -> dict[str, Any]:
         """A verdict that says to check, as the verifier of this node gave it."""
@@ -380,6 +406,8 @@ class World:
         """A receipt of the window that nothing followed yet."""
         made = self.app.state.verifier.receipt(self.node.accounts.get("window"), self._doubtful())
         return str(made["id"])
+
+    unused_receipt = until_used(new_receipt)
 
     @cached_property
     def receipt(self) -> str:
@@ -404,7 +432,7 @@ class World:
         day = (utc_now() + timedelta(days=5)).date().isoformat()
         return {"supervisor": signer, "reason": "已电话核实", "bring": "原件", "until": day}
 
-    def provisional(self, *, confirmed: bool = False) -> str:
+    def new_provisional(self, *, confirmed: bool = False) -> str:
         """Something gone on with, that waits for the signer-off or was confirmed."""
         window, signer = self.node.accounts.get("window"), self.node.accounts.get("signer")
         wish: dict[str, Any] = self.going_on()
@@ -413,6 +441,8 @@ class World:
         if confirmed:
             self.node.provisionals.decide(signer, made["id"], confirm=True)
         return str(made["id"])
+
+    provisional = until_used(new_provisional)
 
     @cached_property
     def owned(self) -> str:
@@ -436,16 +466,20 @@ class World:
 
     card, other_card = demo_citizen("owner").name, demo_citizen("agent").name
 
-    def visit(self) -> str:
+    def new_visit(self) -> str:
         """Somebody at the counter, identified by the window clerk."""
         return str(self.node.counter.identify(self.node.accounts.get("window"), self.card)["id"])
 
-    def copied(self) -> tuple[str, str]:
+    visit = until_used(new_visit)
+
+    def new_copied(self) -> tuple[str, str]:
         """A visit, and a copy for one purpose that was made in it."""
         visit, until = self.visit(), (utc_now() + timedelta(days=9)).date()
         window = self.node.accounts.get("window")
         made, _ = self.node.counter.copy(window, visit, self.owned, purpose="开户", until=until, matter="open-bank-account")
         return visit, str(made["id"])
+
+    copied = until_used(new_copied)
 
     @cached_property
     def leaf(self) -> str:
@@ -454,21 +488,23 @@ class World:
         self.sequence()
         return found
 
-    def subscription(self) -> str:
+    def new_subscription(self) -> str:
         """A new subscription of the approval system."""
         made = self.node.subscriptions.subscribe(self.node.actor("system"), url="https://hooks.example.cn/xinyin")
         return str(made["id"])
 
+    subscription = until_used(new_subscription)
+
     @cached_property
     def kept_subscription(self) -> str:
         """A subscription that nobody ends."""
-        return self.subscription()
+        return self.new_subscription()
 
     @cached_property
     def event(self) -> str:
         """An event of the department: a sealed document was voided."""
         assert self.kept_subscription
-        self.node.seals.void(self.node.actor(None), self.impression(), reason="因故")
+        self.node.seals.void(self.node.actor(None), self.new_impression(), reason="因故")
         self.node.courier.hand_out()
         return str(self.node.subscriptions.events(self.node.actor(None)).items[-1]["id"])
 
@@ -490,14 +526,16 @@ class World:
         """A region whose trust list is imported; the tests hold its keys."""
         return Neighbour(self.node)
 
-    def enquiry(self) -> str:
+    def new_enquiry(self) -> str:
         """A question of the neighbour about the licence, which waits for an answer."""
         return self.neighbour.ask(self.node.licences.show(self.node.actor(None), self.licence)["identifier"])
+
+    enquiry = until_used(new_enquiry)
 
     @cached_property
     def answered_enquiry(self) -> str:
         """One that was answered."""
-        found = self.enquiry()
+        found = self.new_enquiry()
         self.node.enquiries.answer(self.node.actor(None), found)
         return found
 
@@ -528,9 +566,11 @@ class World:
         found = self.node.compromise.declare(operator, versions[0]["generations"][0], reason="演练")
         return str(found["id"])
 
-    def approval(self) -> str:
+    def new_approval(self) -> str:
         """A request that waits for officers."""
         return str(self.node.rotation.ask(self.node.actor(None), "stage", self.role)["id"])
+
+    approval = until_used(new_approval)
 
     def officer_key(self) -> str:
         """A passkey that the officer put forward to approve with."""

@@ -15,6 +15,7 @@ from api.sessions import COOKIE
 from ceremonies.sample import FEDERATION, sample_uscc
 from crypto.errors import Forbidden
 from formats.dates import BEIJING
+from licences.copies import NoSuchCopy
 from licences.service import NoSuchLicence
 from people.cardreader import NoCard, NoCardReader, SimulatedReader, card_reader
 from people.demo import demo_citizen
@@ -22,6 +23,7 @@ from people.schemas import Actor
 from records.counter import BadMatter, CounterService, NoSuchVisit, VisitEnded
 from tests.citizens import citizen
 from tests.node_home import EXAMPLES, REGION, Service, founded_home, serving
+from tests.soft_phone import SoftPhone
 
 CERTIFICATE: dict[str, Any] = json.loads((EXAMPLES / "disability-certificate.json").read_text("utf-8"))
 ELDER, AGENT = demo_citizen("elder"), demo_citizen("agent")
@@ -214,13 +216,40 @@ def test_an_agent_recorded_at_the_counter_is_seen_and_withdrawn_by_the_holder(ha
     assert acts == ["authorised", "withdrawn"]
 
 
+def test_a_phone_is_reported_lost_by_whoever_comes_with_the_card_alone(hall: Hall) -> None:
+    node, holder = hall.service.node, citizen(hall.service.node, ELDER.key)
+    phones = [SoftPhone(), SoftPhone()]
+    kept, lost = (
+        node.copies.download(holder, hall.certificate, device=name, proof=phone.proof(node.copies.challenge(holder)))["id"]
+        for name, phone in zip(("旧手机", "丢失的手机"), phones, strict=True)
+    )
+    online = node.citizens.open_session(holder).token
+    page = hall.browser()
+    page.get("/counter")
+    visit = str(page.post("/counter", card=ELDER.name).url).rpartition("/")[2]
+    assert "丢失的手机" in page.page
+    page.get(f"/counter/{visit}/withdraw?what={lost}")
+    assert "挂失“丢失的手机”？" in page.page
+    page.post(f"/counter/{visit}/withdraw", what=lost)
+    assert "已挂失" in page.page
+    assert {one["id"]: one["state"] for one in node.copies.mine(holder) if one["id"] in (kept, lost)} == {
+        kept: "in-force",
+        lost: "lost",
+    }
+    assert node.citizens.by_session(online) is None, "the phone was signed in"
+    assert "丢失的手机" in page.get(f"/counter/{visit}/slip").text
+    with pytest.raises(NoSuchCopy):  # somebody else's phone
+        hall.counter.report_lost(hall.clerk, hall.visit(AGENT.name), kept)
+    node.copies.remove(holder, kept)
+
+
 def test_nothing_is_authorised_or_withdrawn_for_who_is_not_there(hall: Hall) -> None:
     stranger = hall.visit(demo_citizen("staff").name)
     with pytest.raises(NoSuchLicence):
         hall.counter.authorise(hall.clerk, stranger, hall.certificate, card=AGENT.name, matter=BENEFIT, until=SOON)
     with pytest.raises(NoSuchLicence):
         hall.counter.copy(hall.clerk, stranger, hall.certificate, purpose="补贴", until=SOON, matter=BENEFIT)
-    assert hall.counter.standing(hall.clerk, stranger) == {"grants": [], "copies": [], "uses": []}
+    assert hall.counter.standing(hall.clerk, stranger) == {"grants": [], "copies": [], "uses": [], "phones": []}
 
 
 def test_every_act_has_its_leaf_and_the_rows_agree_with_the_log(hall: Hall) -> None:

@@ -23,6 +23,7 @@ from formats.dates import BEIJING
 from licences.annotated import AnnotatedCopies, BadCopy, NoSuchCopy
 from licences.documents import qr
 from licences.events import LicenceStateRefused
+from licences.grants import GrantEnded
 from licences.service import NoSuchLicence
 from policies import presenting
 from tests.integration.holdings_world import Holdings, Someone
@@ -41,6 +42,7 @@ class Office:
         self.held = holdings
         self.copies = AnnotatedCopies(holdings.licences, matters=presenting.matters, now=holdings.world.now)
         holdings.licences.followers.append(self.copies.follow)
+        holdings.book.followers.append(self.copies.follow_grants)
         self.owner = holdings.someone("李店主")
         self.elder = holdings.someone("赵大爷")
         self.stranger = holdings.someone("孙路人")
@@ -230,6 +232,47 @@ def test_the_same_request_gives_the_same_copy(office: Office) -> None:
     first, data = office.make(office.owner, office.business, idempotency_key=key)
     again, same = office.make(office.owner, office.business, idempotency_key=key)
     assert (first, data) == (again, same)
+
+
+def test_a_print_ends_with_the_authorisation_that_it_was_made_by(office: Office) -> None:
+    manager, member, other = (office.held.someone(name) for name in ("周经理", "王店员", "吴店员"))
+    first = office.held.grant(office.owner, office.business, "manager", manager, days=60)
+    office.held.grant(manager, office.business, "staff", member, "tax-registration", days=40)
+    office.held.grant(office.owner, office.business, "staff", other, "tax-registration", days=40)
+    wish = {"matter": "tax-registration", "purpose": "税务登记"}
+    ends = [office.make(who, office.business, **wish)[0] for who in (manager, member)]
+    stays = [office.make(who, office.business, **wish)[0] for who in (other, office.owner)]
+    office.held.grants.withdraw(office.owner.citizen, first["id"])
+    assert [office.published(one) for one in (*ends, *stays)] == [1, 1, 0, 0]
+    states = {one["id"]: one["status"] for one in office.copies.of_licence(office.owner.citizen, office.business["id"])}
+    assert [states[one["id"]] for one in (*ends, *stays)] == ["withdrawn", "withdrawn", "in-force", "in-force"]
+
+
+def test_a_new_representative_ends_the_prints_that_rest_on_the_old_ones_word(office: Office) -> None:
+    member, business = office.held.someone("王店员"), office.held.business(office.owner)
+    office.held.grant(office.owner, business, "staff", member, "tax-registration", days=40)
+    copy, _ = office.make(member, business, matter="tax-registration", purpose="税务登记")
+    office.held.changed(business, office.held.someone("新代表"))
+    assert office.published(copy) == 1
+    assert office.copies.show(OPERATOR, copy["id"])["status"] == "withdrawn"
+
+
+def test_an_authorisation_withdrawn_while_a_print_is_made_leaves_no_print(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = office.held.someone("王店员")
+    grant = office.held.grant(office.owner, office.business, "staff", member, "tax-registration", days=40)
+    made = office.copies._make
+
+    def slowly(*order: Any) -> Any:
+        done = made(*order)
+        office.held.grants.withdraw(office.owner.citizen, grant["id"])
+        return done
+
+    monkeypatch.setattr(office.copies, "_make", slowly)
+    with pytest.raises(GrantEnded):
+        office.make(member, office.business, matter="tax-registration", purpose="税务登记")
+    assert office.copies.of_licence(office.owner.citizen, office.business["id"]) == []
 
 
 # -- how it ends ----------------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_an_officer_imports_a_region_only_with_its_fingerprint_compared(
     page.get_by_label("列表地址").fill(zhejiang.base_url)
     page.get_by_label("列表密钥的指纹").fill(zhejiang.pin.upper())
     page.get_by_role("button", name="导入").click()
-    assert page.get_by_text("已导入地区 330000。").is_visible()
+    assert page.get_by_text("已导入浙江省的列表。").is_visible()
     assert page.get_by_role("link", name="浙江省").is_visible()
     service.node.held.state(zhejiang.ref(3), datetime.now(UTC))
     officer.speak("en")
@@ -114,6 +114,6 @@ def test_a_region_whose_service_fails_or_whose_list_ran_out_is_told_apart_at_a_g
     person.page.get_by_role("link", name="停止采信").click()
     person.shot("trust-forget")
     person.page.get_by_role("button", name="停止采信").click()
-    assert person.page.get_by_text("已停止采信地区 330000。").is_visible()
+    assert person.page.get_by_text("已停止采信浙江省。").is_visible()
     assert service.node.trust_store().list_of("330000") is None
     person.close()

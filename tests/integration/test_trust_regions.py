@@ -85,7 +85,7 @@ def test_from_unknown_to_accepted_by_one_import(
     after = verdict(zhejiang, data)
     assert after["answer"]["decision"] == "accept", after["answer"]
     assert (after["licence"]["status"], after["licence"]["source"]) == ("in-force", "status-list 310000")
-    assert "依据区域 310000 的状态列表，距今不到 1 分钟" in after["answer"]["licence"]["message_zh"]
+    assert "依据上海市的状态列表，距今不到 1 分钟" in after["answer"]["licence"]["message_zh"]
     assert after["signatures"][0]["seal"]["status"] == "in-force"  # as Shanghai's signed seal list says
     assert {"region": "310000", "state": "current"}.items() <= after["signatures"][0]["recognition"].items()
 
