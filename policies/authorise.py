@@ -14,8 +14,9 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import cedarpy
@@ -212,25 +213,11 @@ class Authoriser:
                 f"节点模式为 {mode!r}；只能是 development 或 production。",
             )
         self.mode = mode
-        self._schema = (rules / "schema.cedarschema").read_text(encoding="utf-8")
-        self._policies: dict[str, Any] = {}
-        self.rules: dict[str, Rule] = {}
-        for file in sorted(rules.glob("*.cedar")):
-            self._load(file)
-        self._check_against_schema()
-        self._parsed_schema = cedarpy.Schema.from_str(self._schema)
-        self._set = cedarpy.PolicySet.from_json_str(_policy_set(self._policies))
-        self._conditions = cedarpy.PolicySet.from_json_str(_policy_set(dict(self._single_conditions())))
+        texts = tuple((file.name, file.read_text(encoding="utf-8")) for file in sorted(rules.glob("*.cedar")))
+        self._book = _read((rules / "schema.cedarschema").read_text(encoding="utf-8"), texts)
+        self.rules = self._book.rules
+        self.actions = self._book.actions
         self._decided = lru_cache(maxsize=_REMEMBERED)(self._evaluate)
-
-    @cached_property
-    def actions(self) -> frozenset[str]:
-        """Every action that the schema knows."""
-        return frozenset(
-            name
-            for names in re.findall(r'^action\s+((?:"[^"]+"[,\s]*)+)', self._schema, re.M)
-            for name in re.findall(r'"([^"]+)"', names)
-        )
 
     def decide(
         self,
@@ -273,7 +260,7 @@ class Authoriser:
         :param asked: request and entities as JSON
         """
         request, entities = json.loads(asked)
-        answer = cedarpy.is_authorized(request, self._set, entities, schema=self._parsed_schema)
+        answer = cedarpy.is_authorized(request, self._book.policies, entities, schema=self._book.schema)
         if answer.decision is cedarpy.Decision.NoDecision or answer.diagnostics.errors:
             return _bad_facts(action, answer.diagnostics.errors)
         decided = [self.rules[name] for name in answer.diagnostics.reasons]
@@ -305,8 +292,8 @@ class Authoriser:
         if action not in self.actions:
             return []
         request, entities = self._request(actor, action, resource or {}, context or {})
-        met = set(cedarpy.is_authorized(request, self._conditions, entities, schema=self._parsed_schema).diagnostics.reasons)
-        answer = cedarpy.is_authorized(request, self._set, entities, schema=self._parsed_schema)
+        met = set(cedarpy.is_authorized(request, self._book.conditions, entities, schema=self._book.schema).diagnostics.reasons)
+        answer = cedarpy.is_authorized(request, self._book.policies, entities, schema=self._book.schema)
         permits, forbids = [], []
         for rule in self.rules.values():
             if not rule.covers(action) or rule.only not in (None, self.mode):
@@ -355,7 +342,7 @@ class Authoriser:
 
     def _explain(self, action: str, request: dict[str, Any], entities: list[dict[str, Any]]) -> Decision:
         """No rule permitted: which conditions failed of the permit that came closest."""
-        met = set(cedarpy.is_authorized(request, self._conditions, entities, schema=self._parsed_schema).diagnostics.reasons)
+        met = set(cedarpy.is_authorized(request, self._book.conditions, entities, schema=self._book.schema).diagnostics.reasons)
         candidates = []
         for rule in self.rules.values():
             if rule.effect == "permit" and rule.covers(action) and rule.only in (None, self.mode):
@@ -376,32 +363,64 @@ class Authoriser:
             tuple(en for en, _ in failed),
         )
 
-    # -- loading --------------------------------------------------------------------------------------------------------
 
-    def _load(self, file: Path) -> None:
+# -- loading ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Book:
+    """Rules that were read and fit their schema. ``conditions``: each condition of each permit as a permit of its own."""
+
+    rules: Mapping[str, Rule]
+    actions: frozenset[str]
+    schema: cedarpy.Schema
+    policies: cedarpy.PolicySet
+    conditions: cedarpy.PolicySet
+
+
+@lru_cache(maxsize=4)
+def _read(schema: str, files: tuple[tuple[str, str], ...]) -> _Book:
+    """A function of the texts alone: a process that opens several nodes reads the same rules once.
+
+    :param files: names and texts
+    """
+    policies: dict[str, Any] = {}
+    rules: dict[str, Rule] = {}
+    for name, text in files:
         try:
-            parsed = json.loads(cedarpy.policies_to_json_str(file.read_text(encoding="utf-8")))
+            parsed = json.loads(cedarpy.policies_to_json_str(text))
         except ValueError as exc:
-            raise _bad_rules(f"{file.name} cannot be parsed ({exc})") from exc
+            raise _bad_rules(f"{name} cannot be parsed ({exc})") from exc
         for policy in parsed["staticPolicies"].values():
-            rule = _read_rule(policy, file.name)
-            if rule.id in self.rules:
+            rule = _read_rule(policy, name)
+            if rule.id in rules:
                 raise _bad_rules(f"two rules are called {rule.id}")
-            self.rules[rule.id] = rule
-            self._policies[rule.id] = policy
+            rules[rule.id] = rule
+            policies[rule.id] = policy
+    result = cedarpy.validate_policies(cedarpy.policies_from_json_str(_policy_set(policies)), schema)
+    if not result.validation_passed:
+        raise _bad_rules("; ".join(str(error) for error in result.errors))
+    return _Book(
+        MappingProxyType(rules),
+        _actions_of(schema),
+        cedarpy.Schema.from_str(schema),
+        cedarpy.PolicySet.from_json_str(_policy_set(policies)),
+        cedarpy.PolicySet.from_json_str(_policy_set(dict(_single_conditions(policies)))),
+    )
 
-    def _check_against_schema(self) -> None:
-        text = cedarpy.policies_from_json_str(_policy_set(self._policies))
-        result = cedarpy.validate_policies(text, self._schema)
-        if not result.validation_passed:
-            raise _bad_rules("; ".join(str(error) for error in result.errors))
 
-    def _single_conditions(self) -> Iterable[tuple[str, Any]]:
-        """Each condition of each permit as a permit of its own, ``ID#N``."""
-        for name, policy in self._policies.items():
-            if policy["effect"] == "permit":
-                for number, condition in enumerate(policy["conditions"]):
-                    yield f"{name}#{number}", {**policy, "conditions": [condition]}
+def _actions_of(schema: str) -> frozenset[str]:
+    """Every action that the schema knows."""
+    declared = re.findall(r'^action\s+((?:"[^"]+"[,\s]*)+)', schema, re.M)
+    return frozenset(name for names in declared for name in re.findall(r'"([^"]+)"', names))
+
+
+def _single_conditions(policies: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Each condition of each permit as a permit of its own, ``ID#N``."""
+    for name, policy in policies.items():
+        if policy["effect"] == "permit":
+            for number, condition in enumerate(policy["conditions"]):
+                yield f"{name}#{number}", {**policy, "conditions": [condition]}
 
 
 def _read_rule(policy: Mapping[str, Any], file: str) -> Rule:

@@ -15,6 +15,7 @@ from hsm.tokens import init_tokens
 from store.blobs import BlobStore
 from store.db import Database
 from store.intents import IntentService
+from tests.databases import migrated
 
 REGION = "310000"
 assert hsm.models  # its tables belong to the metadata
@@ -30,7 +31,7 @@ class Home:
         (path / "node.toml").write_text("\n".join(lines), encoding="utf-8")
         init_tokens(path)
         self.path = path
-        self.db = Database.open(url)
+        self.db = Database.open(url) if database else migrated(path / "db.sqlite")
         self.db.migrate()
         self.keys = KeyService.open(path, self.db, REGION)
         self.intents = IntentService(self.db, BlobStore(path / "blobs"), REGION)

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import cycle
 from typing import Any
 
 from crypto.errors import Conflict, NotFound, Unavailable
 from crypto.keys import PublicKey, Signer, SoftwareKey
 from crypto.suites import Suite
+
+_POOL = 24
+
+
+@cache
+def _rsa(number: int) -> SoftwareKey:
+    return SoftwareKey.generate(Suite.RSA)
+
+
+_numbers = cycle(range(_POOL))
+
+
+def soft_key(suite: Suite) -> SoftwareKey:
+    """A key that no other of the last two dozen is: RSA keys cost a quarter of a second each and come round again."""
+    return _rsa(next(_numbers)) if suite is Suite.RSA else SoftwareKey.generate(suite)
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class SoftwareKeys:
         for waiting in self.generations.values():
             if waiting.role_id == role_id and waiting.state == "staged":
                 return waiting
-        key = SoftwareKey.generate(self.roles[role_id].suite)
+        key = soft_key(self.roles[role_id].suite)
         number = 1 + sum(g.role_id == role_id for g in self.generations.values())
         made = SoftGeneration(f"gen_{len(self.generations)}", role_id, number, "staged", key.public_key)
         self.generations[made.id], self._keys[made.id] = made, key

@@ -24,6 +24,7 @@ from formats.x509 import (
 from seals.picture import Picture, draw, standard_spec
 from seals.sealing import Placement, SealingMaterial, seal_pdf
 from tests.pdf_samples import plain
+from tests.software_keys import soft_key
 from trust.schemas import ListContent, TrustedEntity
 from trust.service import sign_list
 from verify.schemas import VerificationContext
@@ -73,7 +74,7 @@ class World:
 
     def key(self, name: str) -> SoftwareKey:
         if name not in self.keys:
-            self.keys[name] = SoftwareKey.generate(self.suite)
+            self.keys[name] = soft_key(self.suite)
         return self.keys[name]
 
     def certificate(

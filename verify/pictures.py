@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_raw
 import zxingcpp
 from PIL import Image, ImageFilter, UnidentifiedImageError
 
@@ -32,6 +33,8 @@ _QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 _MAX_CODES = 16
 _SCAN_PAGES = 4
 _SCAN_DPI = 220
+_NESTED = 8
+"""Forms within forms that are searched for a picture."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def read(data: bytes, *, glance: bool = False) -> Found:
 def read_pages(data: bytes) -> Found:
     """Every licence code on the first pages of a PDF, as PDFium draws them: a scan is a picture in a PDF.
 
-    One look at each page; where none shows a licence code, the first page is looked at closely.
+    One look at each page; where none shows a licence code, the first page is looked at closely if there is a picture on it:
+    what PDFium draws from lines and letters alone is as sharp as it can be.
     """
     ours: dict[str, None] = {}
     others = 0
@@ -74,12 +78,13 @@ def read_pages(data: bytes) -> Found:
         try:
             with pdfium.PdfDocument(data) as document:
                 pages = [_drawn(document[index]) for index in range(min(len(document), _SCAN_PAGES))]
+                closer = bool(pages) and _bears_a_picture(document[0])
         except (pdfium.PdfiumError, ValueError, OverflowError):
             return Found()  # that the file is damaged is said elsewhere
     for found in (_look(page, glance=True) for page in pages):
         ours |= dict.fromkeys(found.ours)
         others += found.others
-    return Found(list(ours), others) if ours or not pages else _look(pages[0], glance=False)
+    return Found(list(ours), others) if ours or not closer else _look(pages[0], glance=False)
 
 
 def is_ours(text: str) -> bool:
@@ -127,6 +132,10 @@ def _drawn(page: pdfium.PdfPage) -> Image.Image:
     scale = min(_SCAN_DPI / 72, _CLOSER / max(width, height, 1.0))
     drawn: Image.Image = page.render(scale=scale, grayscale=True).to_pil()
     return drawn.convert("L")
+
+
+def _bears_a_picture(page: pdfium.PdfPage) -> bool:
+    return any(True for _ in page.get_objects(filter=(pdfium_raw.FPDF_PAGEOBJ_IMAGE,), max_depth=_NESTED))
 
 
 def _look(image: Image.Image, *, glance: bool) -> Found:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from crypto.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from alembic.config import Config
+
     from store.db import Database
 
 SCRIPTS = Path(__file__).parent
@@ -39,6 +38,8 @@ class DatabaseForeign(Misconfigured):
 
 def config(connection: sa.Connection | None = None) -> Config:
     """Alembic's configuration, with the connection to work on."""
+    from alembic.config import Config
+
     made = Config()
     made.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     if connection is not None:
@@ -48,10 +49,8 @@ def config(connection: sa.Connection | None = None) -> Config:
 
 @lru_cache(maxsize=1)
 def head() -> str:
-    """The newest revision that this version knows."""
-    found = ScriptDirectory.from_config(config()).get_current_head()
-    assert found is not None
-    return found
+    """The newest revision that this version knows, by the names of the scripts: every start of every process asks."""
+    return max(path.name.partition("_")[0] for path in (SCRIPTS / "versions").glob("[0-9]*.py"))
 
 
 def upgrade(database: Database) -> None:
@@ -60,6 +59,12 @@ def upgrade(database: Database) -> None:
     :raises DatabaseTooNew: it is at a revision that this version does not know
     :raises DatabaseForeign: it holds tables of somebody else
     """
+    with database.read() as session:
+        if current(session.connection()) == head():  # as at almost every start: no lock, and nothing of Alembic is loaded
+            return
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
     with database.engine.begin() as connection:  # BEGIN IMMEDIATE on SQLite: the lock
         if not database.is_sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -23,6 +23,7 @@ from store.blobs import BlobStore
 from store.crashpoints import arm
 from store.db import Database
 from store.intents import IntentService
+from tests.databases import migrated
 
 REGION = "310000"
 OWNER = "11310000MB2F30017A"
@@ -55,7 +56,7 @@ class Services:
 
 def found(home: str) -> None:
     """Tokens, CA, one seal with a key in each suite, and the authority for business licences."""
-    Database.open(f"sqlite:///{home}/db.sqlite").migrate()
+    migrated(Path(home) / "db.sqlite").close()
     init_tokens(Path(home))
     services = Services(Path(home))
     services.ca.found()

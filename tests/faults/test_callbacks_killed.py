@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from records.delivery import Courier
 from records.models import DeliveryRow
 from store.crashpoints import arm
-from store.db import Database
 from store.models import EventRow
+from tests.databases import migrated
 from tests.integration.test_records_callbacks import World, jwt_id
 from tests.receiver import receiving
 
@@ -24,8 +24,7 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    database = Database.open(f"sqlite:///{tmp_path}/db.sqlite")
-    database.migrate()
+    database = migrated(tmp_path / "db.sqlite")
     with receiving() as receiver:
         yield World(database, receiver)
 

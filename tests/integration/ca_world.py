@@ -13,6 +13,7 @@ from crypto.suites import Suite
 from formats.x509 import Certificate, Subject
 from store.audit import AuditLog
 from store.db import Database
+from tests.databases import migrated
 from tests.software_keys import SoftGeneration, SoftwareKeys
 
 
@@ -26,8 +27,7 @@ class World:
 
     @classmethod
     def found(cls, home: Path, base_url: str = "http://310000.localhost:8080", db: Database | None = None) -> World:
-        db = db or Database.open(f"sqlite:///{home}/db.sqlite")
-        db.migrate()
+        db = db or migrated(home / "db.sqlite")
         keys = SoftwareKeys()
         config = CaConfig(region="310000", name="上海市", base_url=base_url)
         world: World

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from store.db import Database
 from store.ids import new_id
+from tests.databases import template
 from tests.postgresql import binaries, cluster
 
 
@@ -41,13 +42,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite() -> Path:
     """A migrated SQLite file, to be copied: that costs a hundredth of migrating."""
-    path = tmp_path_factory.mktemp("template") / "db.sqlite"
-    database = Database.open(f"sqlite:///{path}")
-    database.migrate()
-    database.close()
-    return path
+    return template()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from store.audit import AuditLog
 from store.blobs import BlobStore
 from store.db import Database
 from store.intents import Attempt, IntentService, record_use
+from tests.databases import migrated
 from tests.software_keys import SoftwareKeys
 
 REGION = "310000"
@@ -77,8 +78,7 @@ class World:
     database: Database | None = None
 
     def __post_init__(self) -> None:
-        self.db = self.database or Database.open(f"sqlite:///{self.home}/db.sqlite")
-        self.db.migrate()
+        self.db = self.database or migrated(self.home / "db.sqlite")
         self.blobs = BlobStore(self.home / "blobs")
         self.keys = RecordingKeys()
         self.keys.db = self.db

@@ -19,14 +19,14 @@ from hsm.errors import KeyStateForbids
 from hsm.service import KeyService
 from hsm.tokens import init_tokens
 from store.audit import AuditLog
-from store.db import Database, utc_now
+from store.db import utc_now
+from tests.databases import migrated
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CertificateAuthorityService, KeyService]]:
     home = tmp_path_factory.mktemp("home")
-    db = Database.open(f"sqlite:///{home}/db.sqlite")
-    db.migrate()
+    db = migrated(home / "db.sqlite")
     init_tokens(home)
     audit = AuditLog(db, "310000")
     keys = KeyService.open(home, db, "310000", audit=audit)

@@ -25,6 +25,7 @@ from licences.models import LicenceRow, StatusPlaceRow
 from licences.service import LicenceService
 from licences.statuslists import NoSuchStatusList, StatusListPublisher, StatusLists
 from store.db import Database
+from tests.databases import migrated
 from tests.integration.seals_world import OPERATOR, REGION, World
 from tests.node_home import founded_home, serving
 from verify.trust import ServiceType
@@ -155,8 +156,7 @@ def test_an_intent_that_is_carried_on_gets_the_place_it_had(world: World, licenc
 
 
 def test_places_are_drawn_at_random_and_a_new_list_begins_at_three_quarters(world: World, tmp_path: Path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path}/draw.sqlite")
-    database.migrate()
+    database = migrated(tmp_path / "draw.sqlite")
     lists = StatusLists(database, BASE, REGION, size=256, now=world.now)
     refs = database.run(lambda s: [lists.allot(s) for _ in range(500)])
     assert len(set(refs)) == 500

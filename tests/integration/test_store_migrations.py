@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from store.db import Base, Database
 from store.ids import new_id
@@ -102,6 +103,10 @@ def test_migrating_again_and_from_many_threads_does_no_harm(pair: tuple[Database
     other.close()
 
 
+def test_the_newest_revision_is_the_one_that_the_scripts_lead_to() -> None:
+    assert head() == ScriptDirectory.from_config(config()).get_current_head()
+
+
 def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
     with database.write() as session:
         session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
@@ -128,7 +133,7 @@ def test_a_migration_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyte
         configuration.attributes["connection"].execute(sa.text("CREATE TABLE half (id TEXT)"))
         half()
 
-    monkeypatch.setattr("store.migrations.command.upgrade", upgrade)
+    monkeypatch.setattr("alembic.command.upgrade", upgrade)
     with pytest.raises(OSError, match="no space"):
         database.migrate()
     assert sa.inspect(database.engine).get_table_names() == []
