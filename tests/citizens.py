@@ -9,7 +9,7 @@ from ceremonies.node import Node
 from people.citizens import Statement
 from people.demo import demo_citizen
 from people.schemas import Citizen
-from tests.node_home import Service
+from tests.node_home import TLS, Service
 
 ASSURANCE = "urn:xinyin:test"
 
@@ -34,4 +34,5 @@ def client(service: Service, key: str) -> httpx.Client:
         cookies={CITIZEN_COOKIE: signed_in.token},
         headers={"X-CSRF-Token": signed_in.csrf},
         timeout=120,
+        verify=TLS,
     )

@@ -22,6 +22,7 @@ from api.app import create_app
 from ceremonies.config import FILE
 from ceremonies.founding import found
 from ceremonies.node import Node
+from tests.listening import listening
 from tests.node_home import EXAMPLES, Service, founded_home
 
 SHANGHAI, ZHEJIANG = "310000", "330000"
@@ -63,7 +64,7 @@ class Regions:
 def two_regions(name: str) -> Iterator[Regions]:
     """Homes of their own for each ``name``; Zhejiang has the sample rules of recognition."""
     homes = {SHANGHAI: founded_home(f"{name}-{SHANGHAI}"), ZHEJIANG: zhejiang_home(name)}
-    sockets = {region: socket.create_server(("127.0.0.1", 0)) for region in homes}
+    sockets = {region: listening() for region in homes}
     for region, home in homes.items():
         _settle(home, region, sockets[region].getsockname()[1])
     shutil.copytree(EXAMPLES / "recognition", homes[ZHEJIANG] / "recognition", dirs_exist_ok=True)
@@ -128,7 +129,7 @@ class _Web:
 
     def start(self) -> FastAPI:
         """Listen; the application, which is a new one each time."""
-        self._listener = self._listener or socket.create_server(self._address)
+        self._listener = self._listener or listening(self._address)
         self.app = create_app(self.node)
         self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=2))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]}, daemon=True)

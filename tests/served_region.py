@@ -18,6 +18,7 @@ from api.app import create_app
 from ceremonies.config import FILE
 from ceremonies.node import Node
 from ceremonies.sample import REGISTRAR, sample_uscc
+from tests.listening import listening
 from tests.node_home import founded_home
 
 
@@ -62,7 +63,7 @@ class Neighbour:
 @contextmanager
 def neighbour(name: str) -> Iterator[Neighbour]:
     """Shanghai, served; its address is in its list and in everything it issues."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listening()
     port = listener.getsockname()[1]
     home = founded_home(name)
     set_address(home, f"http://310000.localhost:{port}")

@@ -5,7 +5,6 @@ Prints the port once it listens; ends when its standard input is closed.
 
 from __future__ import annotations
 
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -14,13 +13,14 @@ import uvicorn
 
 from api.app import create_app
 from ceremonies.node import Node
+from tests.listening import listening
 
 
 def main() -> None:
     """Serve until nobody holds the other end of standard input."""
     node = Node.open(Path(sys.argv[1]))
     node.keys.custodian.status()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listening()
     server = uvicorn.Server(uvicorn.Config(create_app(node), log_level="error", timeout_graceful_shutdown=2))
 
     def end() -> None:
