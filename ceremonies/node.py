@@ -654,16 +654,19 @@ class Node:
         return [g.public_key for role in roles for g in self.keys.generations(role.id)]
 
     def verify_log(self, keys: Sequence[PublicKey] | None = None, progress: Callable[[int], None] | None = None) -> LogReport:
-        """Check the whole audit log, then every row that was written with a leaf against it.
+        """Check the whole audit log, then every row that was written with a leaf against it, and the rules of recognition.
 
         :param keys: those trusted for its checkpoints; by default this node's own
         """
+        from ceremonies.recognising import off_record
         from records.agreement import check
 
         report = self.audit.verify(self.audit_keys() if keys is None else keys, progress=progress)
         with self.db.read() as session:
             found = islice(check(session, self.region), _MOST_DIFFERENCES)
             report.findings += [one.finding() for one in found]
+        if (edited := off_record(self)) is not None:
+            report.findings.append(edited)
         return report
 
     # -- verifying ------------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ class RecognitionRules:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over the names and texts of the files: which rules decided, as receipts and the log keep it."""
-        return sha256(json.dumps(self.files, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return digest_of(self.files)
 
     def judge(self, type_code: str, region: str, matter: str, at: datetime) -> Recognition:
         """What becomes of a document of this type, issued by this region, for this matter, at this time.
@@ -228,6 +228,11 @@ class RegionRecognition:
                 "本节点的互认规则无法读取；请告知系统管理员。",
                 UNREADABLE,
             )
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """What stands for files of rules, texts by name."""
+    return sha256(json.dumps(dict(files), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def read_files(folder: Path) -> dict[str, str]:

@@ -26,6 +26,8 @@ from licences.holding_models import CopyRow, GrantRow
 from licences.models import LicenceRow
 from licences.standing import person_mark
 from people.models import AccountRow
+from records.between_models import EnquiryRow
+from records.verified_models import ProvisionalRow, ReceiptRow
 from seals.models import ApplicationRow, ImpressionRow, SealRow
 from store.audit import Entry, read_entry
 from store.models import AuditLeafRow, AuditSubjectRow
@@ -383,6 +385,48 @@ def _copy_seen(row: CopyRow) -> Values:
     return _columns(row) | {"person": person_mark(row.id, row.person)}
 
 
+def _enquiry_told(leaf: Entry) -> Values:
+    said = leaf.data
+    if leaf.kind == "enquiry.returned":
+        return {"status": "answered", "outcome": said["outcome"], "letter": said["letter"], "counts": said["counts"]}
+    if leaf.kind == "enquiry.answered":
+        return {"status": "answered", "outcome": said["outcome"], "letter": said["letter"], "answered_by": leaf.actor}
+    told = {"peer": said["region"], "document_sha256": said["document"], "status": "open"}
+    told |= {key: said[key] for key in ("matter", "identifier", "asked")}
+    if leaf.kind == "enquiry.sent":
+        return told | {"direction": "out", "asked_by": leaf.actor, "remark": said["remark"]}
+    return told | {"direction": "in"}
+
+
+def _enquiry_seen(row: EnquiryRow) -> Values:
+    seen = _columns(row) | {"asked": sorted(row.particulars), "outcome": (row.answer or {}).get("outcome")}
+    return seen | {"counts": (row.letter_verdict or {}).get("counts"), "remark": _digest(row.remark)}
+
+
+def _receipt_told(leaf: Entry) -> Values:
+    said = leaf.data
+    if leaf.kind == "receipt.slip":
+        return {"slip": said["code"]}
+    told = {key: said[key] for key in ("decision", "matter", "channel")}
+    return told | {"jws": said["receipt"], "presented_sha256": said["presented"], "account": leaf.actor, "slip": None}
+
+
+def _receipt_seen(row: ReceiptRow) -> Values:
+    return _columns(row) | {"jws": _digest(row.jws), "slip": _digest(row.slip)}
+
+
+def _provisional_told(leaf: Entry) -> Values:
+    if leaf.kind != "provisional.recorded":
+        return {"status": leaf.kind.partition(".")[2]}
+    said, subject = leaf.data, leaf.subject
+    told = {"receipt_id": subject["receipt"], "supervisor": subject["supervisor"], "clerk": leaf.actor, "status": "waiting"}
+    return told | {"reason": said["reason"], "bring": said["bring"], "until": datetime.fromisoformat(said["until"])}
+
+
+def _provisional_seen(row: ProvisionalRow) -> Values:
+    return _columns(row) | {"reason": _digest(row.reason), "bring": _digest(row.bring)}
+
+
 def _columns(row: Any) -> dict[str, Any]:
     return {attribute.key: getattr(row, attribute.key) for attribute in sa.inspect(row).mapper.column_attrs}
 
@@ -491,6 +535,33 @@ TABLES = (
         frozenset({"copy.renewed", "copy.ended"}),
         _copy_told,
         _copy_seen,
+    ),
+    Kept(
+        "enquiry",
+        "协查",
+        EnquiryRow,
+        frozenset({"enquiry.sent", "enquiry.received"}),
+        frozenset({"enquiry.returned", "enquiry.answered"}),
+        _enquiry_told,
+        _enquiry_seen,
+    ),
+    Kept(
+        "receipt",
+        "核验回执",
+        ReceiptRow,
+        frozenset({"receipt.issued"}),
+        frozenset({"receipt.slip"}),
+        _receipt_told,
+        _receipt_seen,
+    ),
+    Kept(
+        "provisional",
+        "容缺受理",
+        ProvisionalRow,
+        frozenset({"provisional.recorded"}),
+        frozenset({"provisional.confirmed", "provisional.refused", "provisional.fulfilled"}),
+        _provisional_told,
+        _provisional_seen,
     ),
 )
 """Every table that is compared; their names are those by which leaves speak of its rows."""

@@ -97,6 +97,11 @@ class Person:
         """Open a page; the answer."""
         return self.page.goto(self.base + path)
 
+    def reload(self) -> None:
+        """The page once more. What a click led to has to be there first: Chromium refuses to reload a page that is leaving."""
+        self.page.wait_for_load_state()
+        self.page.reload()
+
     def shot(self, name: str) -> None:
         """Leave a picture of the whole page in ``build/screenshots``."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

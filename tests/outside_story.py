@@ -65,7 +65,7 @@ class Holder(Phone):
         """Leave the page as pictures, in both languages, in usual and in large type; it must fit the phone each time."""
         for lang, big in (("en", False), ("en", large), ("zh", large), ("zh", False))[:: 1 if large else 3]:
             self.read(lang, large=big)
-            self.page.reload()
+            self.reload()
             if self.page.locator("[data-shell]").count():
                 self.page.wait_for_selector("[data-canvas][data-drawn], [data-ended]:not([hidden])")
             assert self.fits(), f"{name} {lang} {'large' if big else ''}"
@@ -113,7 +113,7 @@ class Counter(Person):
         """Leave the page as pictures in both languages; it must fit and please axe."""
         for lang in ("en", "zh"):
             self.speak(lang)
-            self.page.reload()
+            self.reload()
             assert self.fits(), f"{name} {lang}"
             self.shot(f"{FOLDER}/{name}")
         assert self.violations() == [], name

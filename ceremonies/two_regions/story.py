@@ -152,9 +152,7 @@ class _Story:
                 f"{here.name}登记了{there.name}的信任列表第 {found['sequence']} 号；密钥指纹 {pin[:16]}… 须经电话核对",
                 f"{here.name_en} registers {there.name_en}'s list {found['sequence']}; key {pin[:16]}… compared by telephone",
             )
-        rules = self.zhejiang.home / "recognition"
-        rules.mkdir(exist_ok=True)
-        (rules / "zhejiang.cedar").write_bytes((EXAMPLES / "recognition" / "zhejiang.cedar").read_bytes())
+        self.zhejiang.command("recognition", "put", str(EXAMPLES / "recognition" / "zhejiang.cedar"))
         self.tell.line(
             "浙江省的互认规则：上海营业执照可开立银行账户；不可申请道路运输许可，须先设分支机构",
             "Zhejiang's rules: a Shanghai business licence opens a bank account; a road transport permit needs a branch first",

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from cli.main import main
+from cli.supervise import _listen
 from tests.node_home import EXAMPLES, founded_home
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,10 +241,18 @@ def test_serve_starts_everything_restarts_a_dead_signer_and_stops_in_order(shell
         process.send_signal(signal.SIGTERM)
         assert process.wait(40) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+    assert "base_url" in (tmp_path / "serve.log").read_text("utf-8"), "codes lead to another port than this one"
     with serving(shell, port, tmp_path / "again.log") as process:
         children = [pid for pid, _ in _children(process.pid)]
         process.kill()
         assert _wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), 20), "nobody is left behind"
+
+
+def test_connections_to_the_service_send_at_once() -> None:
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def _ready(port: int) -> int:

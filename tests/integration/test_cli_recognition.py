@@ -34,6 +34,15 @@ def test_rules_are_put_in_place_on_record_listed_explained_and_tested(shell: She
     (leaf,) = shell.json("audit", "list", "--kind", "recognition.changed")["items"]
     assert leaf["data"]["digest"] == made["digest"]
 
+    assert shell.json("audit", "verify")["status"] == "whole"
+    placed = shell.home / "recognition" / "zhejiang.cedar"
+    for edited in (placed.read_text("utf-8") + "\n// edited by hand\n", ""):
+        kept = placed.read_text("utf-8")
+        placed.write_text(edited, encoding="utf-8")
+        found = shell.json("audit", "verify", status=1)
+        assert [one["code"] for one in found["findings"]] == ["recognition-off-record"]
+        placed.write_text(kept, encoding="utf-8")
+
     asked = ("recognition", "explain", "--type", "business-licence", "--matter")
     elsewhere = "330000"
     accepted = shell.json(*asked, "park-entry", "--region", elsewhere, "--type", "13100000MB0X79995F001")

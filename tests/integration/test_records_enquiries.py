@@ -30,6 +30,7 @@ from seals.placement import Placement
 from store.db import utc_now
 from store.ids import new_id
 from store.models import AuditLeafRow
+from tests.edited_rows import findings_after
 from tests.node_home import EXAMPLES, Service
 from tests.regions_world import SHANGHAI, ZHEJIANG, Regions, acquaint, two_regions
 from verify.worker import verify_many
@@ -334,3 +335,24 @@ def test_an_answer_that_is_late_is_shown_as_overdue(
     now = service._now
     monkeypatch.setattr(service, "_now", lambda: now() + timedelta(hours=49))
     assert shown(regions, asked)["overdue"] is True
+
+
+EDITS = {
+    "zhejiang": [
+        *("matter='tax-registration'", "peer='440000'", "letter='00'", "asked_by='x'"),
+        *("status='open'", "remark='x'", "letter_verdict='{\"counts\": false}'"),
+    ],
+    "shanghai": ["identifier='x'", 'answer=\'{"outcome": "no"}\'', "answered_by='x'", "particulars='{}'"],
+}
+
+
+def test_an_edited_enquiry_is_noticed_on_either_side(regions: Regions, issued: tuple[dict[str, Any], bytes]) -> None:
+    asked = ask(regions, issued[0]["identifier"], matter="open-bank-account", particulars={"holder": LICENCE["name"]})
+    regions.deliver()
+    answered(regions, asked)
+    for of, edits in EDITS.items():
+        node = {"zhejiang": regions.zhejiang, "shanghai": regions.shanghai}[of].node
+        assert findings_after(node, "SELECT 1") == []
+        for edit in edits:
+            found = findings_after(node, f"UPDATE enquiries SET {edit} WHERE reference='{asked['id']}'")
+            assert [one.code for one in found] == ["row-edited"], edit

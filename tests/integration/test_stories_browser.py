@@ -56,7 +56,7 @@ def both(person: Person, name: str) -> None:
     """Keep the page in both languages; it must fit and please axe in each."""
     for lang in ("en", "zh"):
         person.speak(lang)
-        person.page.reload()
+        person.reload()
         assert person.page.get_attribute("html", "lang") == {"zh": "zh-CN", "en": "en"}[lang]
         assert person.fits(), name
         person.shot(f"stories/{name}")
@@ -179,7 +179,7 @@ def test_a_department_has_an_approval_sealed_returned_corrected_delivered_and_vo
         handler.page.click("button[value=deliver]")
         handler.page.wait_for_selector("h1 + .tag:has-text('已送达')")
         both(handler, "20-delivered")
-        applicant.page.reload()
+        applicant.reload()
         both(applicant, "21-follow-delivered")
 
         applicant.go("/verify")

@@ -172,7 +172,7 @@ def test_from_a_doubt_to_the_slip_in_two_windows(service: Service, shown: Shown)
         phone.shot("verifier-slip")
         phone.page.emulate_media(media="print")
         assert phone.page.evaluate("document.body.scrollHeight") < 1500
-        window.page.reload()
+        window.reload()
         window.page.click("text=登记已补交")
         window.page.wait_for_selector("text=已补交")
         phone.go(slip)

@@ -17,6 +17,7 @@ from people.schemas import Account
 from policies.authorise import NotAllowed
 from records.provisional import BadProvisional, NoSuchProvisional, ProvisionalStands
 from records.receipts import NoSuchReceipt
+from tests.edited_rows import findings_after
 from tests.node_home import Service, founded_home, serving
 from tests.verifier_world import DATA, Shown, jpeg, picture
 from verify.receipt import BadReceipt, belongs, check
@@ -248,3 +249,21 @@ def test_another_regions_notice_of_a_use_counts_once_and_a_strange_one_not_at_al
     for wrong in ({"decision": "perhaps"}, {"at": "soon"}, {"more": 1}, {"organ": ""}, {"channel": "x"}, {"matter": 5}):
         with pytest.raises(BadUse):
             service.node.uses.handle(Message("m2", "330000", "use", {**body, **wrong}, datetime.now(UTC)))
+
+
+@pytest.mark.parametrize(
+    ("table", "edit"),
+    [
+        *[("receipts", edit) for edit in ("decision='accept'", "jws=jws||' '", "matter='other'", "account='x'", "slip='x'")],
+        *[("provisionals", edit) for edit in ("status='fulfilled'", "reason='x'", "supervisor='x'", "bring='x'")],
+    ],
+)
+def test_an_edited_receipt_or_what_was_gone_on_with_is_noticed(service: Service, shown: Shown, table: str, edit: str) -> None:
+    signer = account(service, "signer").id
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    service.node.provisionals.record(
+        account(service, "window"), doubtful(service, shown), supervisor=signer, reason="已电话核实", bring="原件", until=day
+    )
+    assert findings_after(service.node, "SELECT 1") == []
+    found = findings_after(service.node, f"UPDATE {table} SET {edit} WHERE id=(SELECT max(id) FROM {table})")
+    assert [(one.code, edit.partition("=")[0] in one.message) for one in found] == [("row-edited", True)]
