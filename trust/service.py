@@ -8,8 +8,11 @@ never sees half a list.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -86,19 +89,20 @@ class TrustService:
 
         :raises LowerSequence: a sequence number that does not grow
         """
-        pins = self._pins()
-        fingerprint = signer.public_key.fingerprint
-        last = max((int(p.get("sequence", 0)) for p in pins.values() if p.get("region") == content.region), default=0)
-        if content.sequence == 0:
-            content = replace(content, sequence=last + 1)
-        if content.sequence <= last:
-            raise _lower(content.region, content.sequence, last)
-        text = sign_list(content, signer, certificate)
-        made = read_list(text, [fingerprint])
-        pins[fingerprint] = _pin(made, pins.get(fingerprint))
-        self._write("list.jws", text)
-        self._write_pins(pins)
-        return made
+        with self._alone():
+            pins = self._pins()
+            fingerprint = signer.public_key.fingerprint
+            last = max((int(p.get("sequence", 0)) for p in pins.values() if p.get("region") == content.region), default=0)
+            if content.sequence == 0:
+                content = replace(content, sequence=last + 1)
+            if content.sequence <= last:
+                raise _lower(content.region, content.sequence, last)
+            text = sign_list(content, signer, certificate)
+            made = read_list(text, [fingerprint])
+            pins[fingerprint] = _pin(made, pins.get(fingerprint))
+            self._write("list.jws", text)
+            self._write_pins(pins)
+            return made
 
     def accept(self, data: bytes, *, pin: str | None = None, now: datetime | None = None, own: str | None = None) -> TrustList:
         """Import another region's list, the first time with its fingerprint, later by the pin that is kept; a list signed by
@@ -112,6 +116,10 @@ class TrustService:
         :raises WrongRegion: the key is pinned for another region, or the region already has another key
         :raises DomainTaken: it names a host of another region
         """
+        with self._alone():
+            return self._accepted(data, pin, now or datetime.now(UTC), own)
+
+    def _accepted(self, data: bytes, pin: str | None, now: datetime, own: str | None) -> TrustList:
         pins = self._pins()
         announced = self._announced(pins)
         found = read_list(data, {*pins, *announced, *([pin] if pin else [])})
@@ -133,7 +141,7 @@ class TrustService:
                 f"Region {found.region} is pinned to another key ({other}); remove that pin first if the key was replaced.",
                 f"地区 {found.region} 已固定为另一密钥（{other}）；如密钥已更换，请先移除原有固定。",
             )
-        if (found.issued - (now or datetime.now(UTC))).total_seconds() > _MAX_CLOCK_AHEAD:
+        if (found.issued - now).total_seconds() > _MAX_CLOCK_AHEAD:
             raise TrustListRefused(
                 "The trust list is dated in the future; check the clocks.", "信任列表的签发时间在未来；请检查时钟。"
             )
@@ -148,12 +156,13 @@ class TrustService:
 
     def forget(self, region: str) -> None:
         """Stop trusting a region: its list and its pin go. :raises NotFound: no such region"""
-        path = self.folder / "lists" / f"{region}.jws"
-        pins = {f: p for f, p in self._pins().items() if p["region"] != region}
-        if not path.is_file() and len(pins) == len(self._pins()):
-            raise NotFound(f"No list of region {region} is imported.", f"未导入地区 {region} 的列表。")
-        path.unlink(missing_ok=True)
-        self._write_pins(pins)
+        with self._alone():
+            path = self.folder / "lists" / f"{region}.jws"
+            pins = {f: p for f, p in self._pins().items() if p["region"] != region}
+            if not path.is_file() and len(pins) == len(self._pins()):
+                raise NotFound(f"No list of region {region} is imported.", f"未导入地区 {region} 的列表。")
+            path.unlink(missing_ok=True)
+            self._write_pins(pins)
 
     def lists(self, now: datetime | None = None) -> list[dict[str, Any]]:
         """Every list in use with its state, and the problems of those that are not."""
@@ -201,6 +210,19 @@ class TrustService:
                 f"Region {found.region} has published two different lists under the number {last}; ask it which one counts.",
                 f"地区 {found.region} 以同一序号 {last} 发布了两份不同的列表；请向该地区核实。",
             )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time reads the pins and writes them: a region that an officer drops does not come back because the
+        worker has just fetched its list.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _pins(self) -> dict[str, dict[str, Any]]:
         return read_pins(self.folder / "pins.json")

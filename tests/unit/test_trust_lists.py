@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tests.node_home import founded_home
 from tests.verify_world import DAY, NOW, World, list_key
 from trust.schemas import ListContent, TrustedEntity
 from trust.service import LowerSequence, TrustService, WrongRegion, fingerprint_of, sign_list
-from verify.trust import SERVICE_TYPE_PREFIX, ServiceType, TrustedService, TrustListRefused, TrustStore, read_list
+from verify.trust import SERVICE_TYPE_PREFIX, ServiceType, TrustedService, TrustList, TrustListRefused, TrustStore, read_list
 
 PIN = list_key().public_key.fingerprint
 
@@ -214,6 +215,27 @@ def test_forgetting_a_region_takes_its_pin_too(world: World, tmp_path: Path) -> 
         service.accept(world.signed_list().encode())
     with pytest.raises(NotFound):
         service.forget("310000")
+
+
+def test_a_region_dropped_while_its_list_arrives_stays_dropped(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, data = TrustService(tmp_path), world.signed_list().encode()
+    service.accept(data, pin=PIN)
+    officer = threading.Thread(target=lambda: TrustService(tmp_path).forget("310000"))
+    check = service._check_domains
+
+    def slowly(found: TrustList) -> None:
+        officer.start()
+        officer.join(0.3)
+        check(found)
+
+    monkeypatch.setattr(service, "_check_domains", slowly)
+    service.accept(data)
+    officer.join(20)
+    assert service.store().lists == []
+    with pytest.raises(TrustListRefused):
+        service.accept(data)
 
 
 def test_stale_and_closed_are_told_apart(world: World) -> None:
