@@ -147,9 +147,12 @@ def agent(request: Request, session: SignedIn, form: Posted, visit_id: str) -> R
 
 @router.get("/counter/{visit_id}/withdraw")
 def ask_withdraw(request: Request, session: SignedIn, visit_id: str, what: str = "") -> Response:
-    """Ask before something is withdrawn."""
+    """Ask before something is withdrawn; ``phones``: which phone was lost."""
     counter = node_of(request).counter
     stands = counter.standing(session.account, visit_id)
+    if what == "phones" and stands["phones"]:
+        found = counter.visit(session.account, visit_id)
+        return render.page(request, "counter/phones.html", here="counter", visit=found, phones=stands["phones"])
     phones = [{"id": phone["first"], **phone} for phone in stands["phones"]]
     one = next((x for x in [*stands["grants"], *stands["copies"], *phones] if x["id"] == what), None)
     if one is None:

@@ -79,6 +79,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.db = self.database or migrated(self.home / "db.sqlite")
+        self.db.migrate()
         self.blobs = BlobStore(self.home / "blobs")
         self.keys = RecordingKeys()
         self.keys.db = self.db

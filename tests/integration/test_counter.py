@@ -227,7 +227,9 @@ def test_a_phone_is_reported_lost_by_whoever_comes_with_the_card_alone(hall: Hal
     page = hall.browser()
     page.get("/counter")
     visit = str(page.post("/counter", card=ELDER.name).url).rpartition("/")[2]
-    assert "丢失的手机" in page.page
+    assert "手机挂失" in page.page
+    assert "丢失的手机" not in page.page, "which phones somebody has is told when it is asked"
+    assert "丢失的手机" in page.get(f"/counter/{visit}/withdraw?what=phones").text
     page.get(f"/counter/{visit}/withdraw?what={lost}")
     assert "挂失“丢失的手机”？" in page.page
     page.post(f"/counter/{visit}/withdraw", what=lost)
