@@ -24,7 +24,7 @@ regions: setup-demo setup-web ## Two regions on this machine: a licence of Shang
 	@$(BIN)/xinyin regions $(ARGS)
 
 test: setup-test ## Install what is needed and pass the tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup-test ## Style, types and the walls between rooms
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from tests.npm_packages import node_modules
 CHROMIUM = shutil.which("chromium")
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+PICTURES = not os.environ.get("CI")
+"""Pictures are for people to look at; nobody looks at those of continuous integration."""
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
@@ -104,6 +107,8 @@ class Person:
 
     def shot(self, name: str) -> None:
         """Leave a picture of the whole page in ``build/screenshots``."""
+        if not PICTURES:
+            return
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.evaluate("scrollTo(0, 0)")  # what sticks to the window is shown where it begins
         dark = "-dark" if self.scheme == "dark" else ""

@@ -113,7 +113,8 @@ def _lent(w: World) -> dict[str, object]:
 
 def _free(w: World) -> str:
     """The holder's licence, on none of the holder's phones."""
-    w.node.copies.remove(w.citizen("holder"), w.copy())
+    w.node.copies.remove(w.citizen("holder"), w.new_copy())
+    w.unused.clear()  # it was the only one
     return w.own_licence
 
 

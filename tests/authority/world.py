@@ -363,7 +363,7 @@ class World:
         whose = self.persona if self.persona in CITIZENS else "holder"
         return SoftPhone().proof(self.node.copies.challenge(self.citizen(whose)))
 
-    def copy(self) -> str:
+    def new_copy(self) -> str:
         """A copy of the licence on a phone of the holder; the one before was taken off."""
         holder = self.citizen("holder")
         for old in self.node.copies.mine(holder):
@@ -371,6 +371,8 @@ class World:
                 self.node.copies.remove(holder, old["id"])
         proof = SoftPhone().proof(self.node.copies.challenge(holder))
         return str(self.node.copies.download(holder, self.own_licence, device="手机", proof=proof)["id"])
+
+    copy = until_used(new_copy)
 
     def new_grant(self) -> str:
         """An authorisation that the holder gave."""
@@ -651,7 +653,7 @@ class World:
         self.node.db.run(lambda session: session.add(row))
         return row.id
 
-    def delegation(self) -> str:
+    def new_delegation(self) -> str:
         """The signer-off lets somebody stand in."""
         accounts, now = self.node.accounts, utc_now()
         signer = accounts.get("signer")
@@ -660,6 +662,8 @@ class World:
             signer.id, self.person, roles=["signer_off"], until=until, reason="出差", actor=signer.id
         )
         return made.id
+
+    delegation = until_used(new_delegation)
 
 
 @dataclass(frozen=True)
