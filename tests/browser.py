@@ -103,7 +103,8 @@ class Person:
     def reload(self) -> None:
         """The page once more. What a click led to has to be there first: Chromium refuses to reload a page that is leaving."""
         self.page.wait_for_load_state()
-        self.page.reload()
+        answer = self.page.reload()
+        assert answer is None or answer.ok, (answer.url, answer.status, self.page.inner_text("body")[:500])
 
     def shot(self, name: str) -> None:
         """Leave a picture of the whole page in ``build/screenshots``."""

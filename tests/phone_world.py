@@ -73,6 +73,7 @@ class Phone(Person):
         import zxingcpp
         from PIL import Image
 
+        self.page.wait_for_load_state("networkidle")  # once open, the page asks how its licences stand
         canvas = self.page.locator("[data-canvas]")
         canvas.wait_for(state="visible")
         self.page.locator("[data-canvas][data-drawn]").wait_for()
