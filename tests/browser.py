@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,6 +41,9 @@ def chromium(film: Path | None = None) -> Iterator[Any]:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *(camera if film else [])])
         yield opened
         opened.close()
+
+
+_UNSETTLED = re.compile("Not attached to an active page|wait_for: Timeout")
 
 
 class Person:
@@ -98,13 +102,29 @@ class Person:
 
     def go(self, path: str) -> Any:
         """Open a page; the answer."""
-        return self.page.goto(self.base + path)
+        return self._loaded(lambda: self.page.goto(self.base + path))
 
     def reload(self) -> None:
-        """The page once more. What a click led to has to be there first: Chromium refuses to reload a page that is leaving."""
-        self.page.wait_for_load_state()
-        answer = self.page.reload()
+        """The page once more, which has to be there."""
+        answer = self._loaded(self.page.reload)
         assert answer is None or answer.ok, (answer.url, answer.status, self.page.inner_text("body")[:500])
+
+    def _loaded(self, load: Callable[[], Any]) -> Any:
+        """Load a page, by which nothing changes, again if need be: on a busy machine Chromium now and then refuses to reload a
+        page whose place another is just taking, or loses the world in which Playwright looks for elements.
+        """
+        from playwright.sync_api import Error
+
+        for patience in (10_000, 10_000, 30_000):
+            try:
+                answer = load()
+                self.page.locator("html").wait_for(state="attached", timeout=patience)
+            except Error as exc:
+                if patience == 30_000 or not _UNSETTLED.search(str(exc)):
+                    raise
+            else:
+                return answer
+        raise AssertionError("unreachable")
 
     def shot(self, name: str) -> None:
         """Leave a picture of the whole page in ``build/screenshots``."""

@@ -73,11 +73,15 @@ class Phone(Person):
         import zxingcpp
         from PIL import Image
 
-        self.page.wait_for_load_state("networkidle")  # once open, the page asks how its licences stand
+        self.page.locator("[data-shell][data-asked]").wait_for()  # once open, the page asks how its licences stand
         canvas = self.page.locator("[data-canvas]")
         canvas.wait_for(state="visible")
         self.page.locator("[data-canvas][data-drawn]").wait_for()
         self.page.locator("[data-canvas]").evaluate("(canvas) => canvas.scrollIntoView({ block: 'center' })")
-        found = zxingcpp.read_barcodes(Image.open(io.BytesIO(self.page.screenshot())))
-        assert len(found) == 1, "one code on the screen, and it can be read"
+        for _ in range(10):  # a camera looks many times a second
+            found = zxingcpp.read_barcodes(Image.open(io.BytesIO(self.page.screenshot())))
+            if found:
+                break
+            self.page.wait_for_timeout(200)
+        assert len(found) == 1, f"one code on the screen, and it can be read: {self.page.inner_text('main')}"
         return str(found[0].text)

@@ -190,14 +190,14 @@ async function ask() {
   online = navigator.onLine && (await hear(here));
   here = await copies();
   const set = (await noted("clock")) !== clock; // the code on the screen says another time than the service's
-  if (!chosen) { choose(); return; }
-  const now = here.find((copy) => copy.id === chosen.id);
+  const now = chosen && here.find((copy) => copy.id === chosen.id);
   if (!now || obstacle(now) || part("code").hidden) choose();
   else {
     chosen = now;
     knows(now);
     if (set) await renew();
   }
+  page.dataset.asked = ""; // what is on the screen is by what was heard, or by what this phone knew
 }
 
 part("again").addEventListener("click", renew);
