@@ -22,7 +22,6 @@ from licences.annotated import AnnotatedCopies
 from licences.annotated_models import AnnotatedCopyRow
 from licences.catalogue import catalogue, licence_type
 from licences.copies import CopyService
-from licences.copy_views import by_phone
 from licences.events import IN_FORCE
 from licences.grants import GrantService
 from licences.holding_models import GrantRow
@@ -334,7 +333,7 @@ class CounterService:
     def standing(self, actor: Actor, visit_id: str) -> dict[str, Any]:
         """Of the own licences of whoever is here: what stands and can be withdrawn, and who used them lately.
 
-        :returns: ``{"grants": […], "copies": […], "uses": […], "phones": […]}``; ``phones`` as :func:`by_phone` has them
+        :returns: ``{"grants": […], "copies": […], "uses": […], "phones": […]}``; ``phones`` that carry copies of theirs
         """
         with self.db.read() as session:
             visit = self._open(session, actor, visit_id)
@@ -353,7 +352,7 @@ class CounterService:
                 .order_by(AnnotatedCopyRow.id.desc())
             ).all()
             found: dict[str, Any] = dict(views.standing(own, grants, copies))
-        phones = by_phone(self.copies.mine(actor, present=visit.person))
+        phones = views.phones(self.copies.mine(actor, present=visit.person))
         return found | {"uses": self.uses.of_licences([row.id for row in own], limit=_LATELY), "phones": phones}
 
     def slip(self, actor: Actor, visit_id: str) -> dict[str, Any]:

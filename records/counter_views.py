@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from formats import masking
 from formats.dates import BEIJING, shown_time
 from licences.annotated_models import AnnotatedCopyRow
 from licences.catalogue import licence_type
+from licences.copy_views import by_phone
 from licences.holding_models import CopyRow, GrantRow
 from licences.models import LicenceRow
 from licences.standing import line_of
@@ -62,6 +63,27 @@ def act(session: Session, row: ActRow) -> dict[str, Any]:
     if on_phone is not None:
         out |= {"phone": on_phone.device}
     return out
+
+
+def phones(copies: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The phones that carry copies: ``[{id, device, since, licences}]``; ``id``, of a copy, names the phone.
+
+    :param copies: as ``CopyService`` shows them
+    """
+    return [
+        {
+            "id": phone["first"],
+            "device": phone["device"],
+            "since": phone["copies"][-1]["issued_at"],
+            "licences": [_named(one["licence"]) for one in phone["copies"]],
+        }
+        for phone in by_phone(copies)
+    ]
+
+
+def _named(licence: Mapping[str, Any]) -> dict[str, str]:
+    holder = masking.name(licence["holder"]) if licence["personal"] else licence["holder"]
+    return {"type_name": licence["type_name"], "type_name_en": licence["type_name_en"], "holder": holder}
 
 
 def content(licence: LicenceRow) -> dict[str, Any]:

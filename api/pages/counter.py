@@ -153,8 +153,7 @@ def ask_withdraw(request: Request, session: SignedIn, visit_id: str, what: str =
     if what == "phones" and stands["phones"]:
         found = counter.visit(session.account, visit_id)
         return render.page(request, "counter/phones.html", here="counter", visit=found, phones=stands["phones"])
-    phones = [{"id": phone["first"], **phone} for phone in stands["phones"]]
-    one = next((x for x in [*stands["grants"], *stands["copies"], *phones] if x["id"] == what), None)
+    one = next((x for x in [*stands["grants"], *stands["copies"], *stands["phones"]] if x["id"] == what), None)
     if one is None:
         return _visit(request, session, visit_id, 404)
     shown = {"visit": counter.visit(session.account, visit_id), "one": one, "names": _names(request)}

@@ -232,6 +232,7 @@ def test_a_phone_is_reported_lost_by_whoever_comes_with_the_card_alone(hall: Hal
     assert "丢失的手机" in page.get(f"/counter/{visit}/withdraw?what=phones").text
     page.get(f"/counter/{visit}/withdraw?what={lost}")
     assert "挂失“丢失的手机”？" in page.page
+    assert ELDER.name not in page.page, "masked, as everywhere at the counter"
     page.post(f"/counter/{visit}/withdraw", what=lost)
     assert "已挂失" in page.page
     assert {one["id"]: one["state"] for one in node.copies.mine(holder) if one["id"] in (kept, lost)} == {
