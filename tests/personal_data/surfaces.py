@@ -171,6 +171,12 @@ class Marked:
         assert answer.status_code == 200, answer.text[:500]
         return looking.of_page(answer.text)
 
+    def phone_lost(self) -> str:
+        """The pages on which somebody at the counter says which phone was lost."""
+        (phone,) = self.node.counter.standing(self.window, self.visit)["phones"]
+        pages = (f"/counter/{self.visit}/withdraw?what={what}" for what in ("phones", phone["id"]))
+        return self.page(self.clerk("window"), *pages)
+
     def typed(self) -> str:
         """The result page of whoever types the 查验码 of the copy."""
         answer = self._client({}).post("/check", data={"code": self.annotated["check_code"]}, follow_redirects=True)
@@ -366,6 +372,7 @@ def surfaces(m: Marked) -> list[Surface]:
         Surface(
             pages, "窗口：为事项查看", "counter: the licence, for a matter", ("窗口人员", "window clerk"), m.at_the_counter
         ),
+        Surface(pages, "窗口：手机挂失", "counter: a phone was lost", ("窗口人员", "window clerk"), m.phone_lost),
         Surface(
             pages,
             "窗口：给本人的单子",
