@@ -39,7 +39,7 @@ class Narrator:
         self._console.print(f"[bold red]{number}[/] [bold]{title}[/]")
 
     def line(self, zh: str, en: str) -> None:
-        self._row("[dim]·[/]", zh, en)
+        self._row("[dim]·[/]", readable(zh), readable(en))
 
     def shown(self, zh: str, en: str, verdict: dict[str, Any]) -> None:
         from cli.verify import answer_words
