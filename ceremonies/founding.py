@@ -6,8 +6,6 @@ exists stays. ``node.toml`` says ``founded`` only at the end.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +21,7 @@ from hsm.errors import NoSuchGeneration
 from hsm.schemas import KeyPurpose
 from hsm.tokens import init_tokens
 from people.schemas import Actor
+from store.locks import alone
 
 Progress = Callable[[str, str], None]
 """Called with one sentence in Chinese and one in English before each step."""
@@ -181,15 +180,10 @@ def _alone(home: Path) -> Iterator[None]:
 
     :raises Conflict: another one is at work
     """
-    descriptor = os.open(home / "run" / "founding.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
+    with alone(home / "run" / "founding.lock", wait=False) as free:
+        if not free:
             raise Conflict(
                 f"Another xinyin is founding the node in {home} right now; wait for it.",
                 f"另一个 xinyin 正在 {home} 中建立节点，请等它完成。",
-            ) from exc
+            )
         yield
-    finally:
-        os.close(descriptor)

@@ -6,11 +6,7 @@ wait for somebody. Preparing looks for what it made before; ``fresh`` puts new c
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +22,7 @@ from crypto.suites import Suite
 from formats.dates import shown_time
 from hsm.schemas import KeyPurpose
 from people.demo import demo_citizen, represented_by
+from store.locks import alone
 
 VERSION = 5
 """Of what is prepared: a set of an older version is prepared anew."""
@@ -89,7 +86,7 @@ def prepare(node: Node, *, fresh: bool = False) -> Cases:
         raise Forbidden("A production node has no training mode.", "生产节点没有培训模式。")
     home = folder(node)
     home.mkdir(mode=0o700, exist_ok=True)
-    with _alone(home):
+    with alone(home / ".lock"):  # a second preparation waits, and finds the work done
         before = _read(home)
         if before is not None and before.version == VERSION and not fresh:
             return before
@@ -101,17 +98,6 @@ def prepare(node: Node, *, fresh: bool = False) -> Cases:
         node.audit.sequence(node.checkpoint_key())
         _write(home / _FILE, json.dumps(asdict(cases), ensure_ascii=False, indent=2).encode())
     return cases
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One preparation at a time; a second one waits, and finds the work done."""
-    descriptor = os.open(home / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,15 +8,12 @@ application (经办); it is signed off by people on their pages, or by the rule 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +28,7 @@ from seals.workflow.drafts import NewDocument
 from store.crashpoints import crash_point
 from store.ids import new_id
 from store.intents import StillRunning
+from store.locks import alone
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -79,8 +77,8 @@ class WatchedFolder:
 
         :raises XinyinError: account or seal are not there: then nothing is taken, so that no document fails for it
         """
-        with self._alone() as alone:
-            if not alone:
+        with alone(self.config.taken / ".lock", wait=False) as free:
+            if not free:
                 return 0
             ready, taken = self._ready(), self._taken()
             if not ready and not taken:
@@ -105,20 +103,6 @@ class WatchedFolder:
         return len(self._taken())
 
     # -- taking ---------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Whether this process has the folder to itself for now."""
-        descriptor = os.open(self.config.taken / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
-        finally:
-            os.close(descriptor)
 
     def _ready(self) -> list[Path]:
         """Files that nobody has changed for a while, oldest first."""

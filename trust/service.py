@@ -8,11 +8,9 @@ never sees half a list.
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -27,6 +25,7 @@ from crypto.suites import Suite
 from formats import jose
 from formats.dates import shown_time
 from formats.x509 import Certificate
+from store.locks import alone
 from trust.schemas import ListContent
 from verify.trust import TrustList, TrustListRefused, TrustStore, key_fingerprint, read_list, read_pins
 
@@ -211,18 +210,12 @@ class TrustService:
                 f"地区 {found.region} 以同一序号 {last} 发布了两份不同的列表；请向该地区核实。",
             )
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> AbstractContextManager[bool]:
         """One process at a time reads the pins and writes them: a region that an officer drops does not come back because the
         worker has just fetched its list.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return alone(self.folder / ".lock")
 
     def _pins(self) -> dict[str, dict[str, Any]]:
         return read_pins(self.folder / "pins.json")
