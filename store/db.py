@@ -33,7 +33,6 @@ from crypto.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")
 
-_SCRIPTS = Path(__file__).parent / "migrations" / "versions"
 _BUSY_TIMEOUT_MS = 15_000
 _ATTEMPTS = 20
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01", "55P03"})  # serialization failure, deadlock, lock not available
@@ -197,13 +196,14 @@ class Database:
         """Whether an earlier version made these tables. Asked at every start, so without Alembic. One that cannot be reached or
         has no tables yet, is not behind.
         """
-        newest = max(path.name[:4] for path in _SCRIPTS.glob("[0-9]*.py"))
+        from store.migrations import current, head
+
         try:
             with self.engine.connect() as connection:
-                present: str = connection.scalar(sa.text("SELECT version_num FROM alembic_version")) or newest
+                present = current(connection)
         except DBAPIError:
             return False
-        return present < newest
+        return present is not None and present < head()
 
     def migrate(self) -> None:
         """Bring the tables to this version's; safe to call from several processes and again."""

@@ -59,12 +59,6 @@ def upgrade(database: Database) -> None:
     :raises DatabaseTooNew: it is at a revision that this version does not know
     :raises DatabaseForeign: it holds tables of somebody else
     """
-    with database.read() as session:
-        if current(session.connection()) == head():  # as at almost every start: no lock, and nothing of Alembic is loaded
-            return
-    from alembic import command
-    from alembic.script import ScriptDirectory
-
     with database.engine.begin() as connection:  # BEGIN IMMEDIATE on SQLite: the lock
         if not database.is_sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -76,6 +70,9 @@ def upgrade(database: Database) -> None:
                 "The database holds tables that no migration of Xinyin made; give the node an empty one.",
                 "数据库中已有并非由本程序迁移建立的表；请为节点指定一个空数据库。",
             )
+        from alembic import command  # only now: whatever is up to date starts without it
+        from alembic.script import ScriptDirectory
+
         known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
         if present is not None and present not in known:
             raise DatabaseTooNew(
