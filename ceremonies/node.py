@@ -250,8 +250,6 @@ class Node:
 
     @cached_property
     def licences(self) -> LicenceService:
-        from licences.annotated import AnnotatedCopies
-        from licences.copybook import CopyBook
         from licences.service import LicenceService
 
         made = LicenceService(
@@ -265,10 +263,10 @@ class Node:
             self.region,
             person_key=self.citizens.person_key,
         )
-        annotated = AnnotatedCopies(made, matters=lambda: presenting.matters(self.home))
-        book = CopyBook(self.audit, self.outbox, made.statuses)
-        book.followers.append(annotated.follow_grants)
-        made.followers += [book.follow, annotated.follow]
+        made.followers += [  # which lean on this very service: they are there once it is
+            lambda session, licence: self.copy_book.follow(session, licence),
+            lambda session, licence: self.annotated.follow(session, licence),
+        ]
         return made
 
     @cached_property
