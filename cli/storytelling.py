@@ -39,7 +39,7 @@ class Narrator:
         self._console.print(f"[bold red]{number}[/] [bold]{title}[/]")
 
     def line(self, zh: str, en: str) -> None:
-        self._row("[dim]·[/]", readable(zh), readable(en))
+        self._row("[dim]·[/]", zh, en)
 
     def shown(self, zh: str, en: str, verdict: dict[str, Any]) -> None:
         from cli.verify import answer_words
@@ -48,12 +48,13 @@ class Narrator:
         parts = [answer[name] for name in ("document", "seal", "licence", "matter")]
         telling = [p for state in ("bad", "doubt") for p in parts if p["state"] == state] or parts[:1]
         self._row(answer_words(answer["decision"], short=True), zh, en)
-        self._row("", readable(telling[0]["message_zh"]), readable(telling[0]["message"]), style="dim")
+        self._row("", telling[0]["message_zh"], telling[0]["message"], style="dim")
 
     def _row(self, mark: str, zh: str, en: str, *, style: str = "") -> None:
         from rich.table import Table
         from rich.text import Text
 
+        zh, en = readable(zh), readable(en)
         grid = Table.grid(padding=(0, 1))
         grid.add_column(width=2)
         grid.add_column(width=11 if "[bold" in mark or not mark else 1, no_wrap=True)

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from cli.output import say
 from crypto.errors import Conflict, Unavailable, Usage, XinyinError
+from net.fetch import PORTS
 
 if TYPE_CHECKING:
     from ceremonies.node import Node
@@ -171,7 +172,7 @@ def serve(home: Path, *, host: str, port: int | None, tls: bool) -> int:
 def _say_where_links_lead(node: Node, port: int) -> None:
     """Codes on paper and phones, certificates and lists name the configured address, whatever port was asked for today."""
     named = urlsplit(node.config.base_url)
-    if node.mode != "production" and (named.port or {"https": 443}.get(named.scheme, 80)) != port:
+    if node.mode != "production" and (named.port or PORTS.get(named.scheme)) != port:
         say(
             f"注意：二维码和链接指向 node.toml 中的 base_url（{node.config.base_url}），不是本次的端口 {port}。",
             f"Note: codes and links lead to base_url of node.toml ({node.config.base_url}), not to port {port}.",

@@ -25,7 +25,7 @@ from net.errors import AddressRefused, AnswerTooLarge, AnswerTooSlow, BadAddress
 Resolver = Callable[[str, int], Sequence[str]]
 """Host name and port → addresses as text."""
 
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -177,7 +177,7 @@ class Fetcher:
         return Answer(target, found.get("content-type", "").partition(";")[0].strip().lower(), body, response.status)
 
     def _checked_address(self, host: str, port: int, deadline: float) -> str:
-        names = {host, f"{host}:{port}"} if port in _PORTS.values() else {f"{host}:{port}"}
+        names = {host, f"{host}:{port}"} if port in PORTS.values() else {f"{host}:{port}"}
         if not names & self._hosts:
             raise AddressRefused(
                 f"{host} is not a host that this node asks; an accepted trust list or the configuration must name it.",
@@ -281,7 +281,7 @@ def _parse(url: str) -> tuple[SplitResult, str, int]:
         if len(url) > 2048 or any(ord(char) <= 0x20 or ord(char) >= 0x7F or char == "\\" for char in url):
             raise ValueError("characters")
         parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
+        port = parts.port or PORTS[parts.scheme]
         host = (parts.hostname or "").rstrip(".")
         if not host or "@" in parts.netloc or "%" in parts.netloc:
             raise ValueError("host")

@@ -115,16 +115,18 @@ class Person:
         """
         from playwright.sync_api import Error
 
-        for patience in (10_000, 10_000, 30_000):
+        def once(patience: int) -> Any:
+            answer = load()
+            self.page.locator("html").wait_for(state="attached", timeout=patience)
+            return answer
+
+        for _ in range(2):
             try:
-                answer = load()
-                self.page.locator("html").wait_for(state="attached", timeout=patience)
+                return once(10_000)
             except Error as exc:
-                if patience == 30_000 or not _UNSETTLED.search(str(exc)):
+                if not _UNSETTLED.search(str(exc)):
                     raise
-            else:
-                return answer
-        raise AssertionError("unreachable")
+        return once(30_000)
 
     def shot(self, name: str) -> None:
         """Leave a picture of the whole page in ``build/screenshots``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 
 from store.db import Database
 from store.ids import new_id
-from tests.databases import template
+from tests.databases import migrated
 from tests.postgresql import binaries, cluster
 
 
@@ -42,12 +41,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite() -> Path:
-    """A migrated SQLite file, to be copied: that costs a hundredth of migrating."""
-    return template()
-
-
-@pytest.fixture(scope="session")
 def migrated_postgresql(postgresql: str) -> str:
     """A migrated PostgreSQL database, to be copied."""
     _create(postgresql, "migrated TEMPLATE template0")
@@ -61,8 +54,7 @@ def migrated_postgresql(postgresql: str) -> str:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated database without rows."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "db.sqlite")
-        yield Database.open(f"sqlite:///{tmp_path}/db.sqlite")
+        yield migrated(tmp_path / "db.sqlite")
         return
     name, url = new_id("t"), str(request.getfixturevalue("migrated_postgresql"))
     _create(url, f"{name} TEMPLATE migrated")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from records.peers import (
 from store.audit import AuditLog
 from store.db import Database
 from store.models import AuditLeafRow
+from tests.databases import migrated
 from trust.schemas import ListContent, TrustedEntity
 from trust.service import sign_list
 from verify.trust import ServiceType, TrustedService, TrustList, TrustStore, read_list
@@ -155,9 +155,8 @@ def listening(side: Side) -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.fixture
-def pair(database: Database, migrated_sqlite: Path, tmp_path: Path) -> Iterator[Pair]:
-    shutil.copy(migrated_sqlite, tmp_path / "zhejiang.sqlite")
-    second = Database.open(f"sqlite:///{tmp_path}/zhejiang.sqlite")
+def pair(database: Database, tmp_path: Path) -> Iterator[Pair]:
+    second = migrated(tmp_path / "zhejiang.sqlite")
     found = Pair(database, second)
     with listening(found.zhejiang) as server:
         found.zhejiang.domain = f"{ZHEJIANG}.localhost:{server.server_port}"
